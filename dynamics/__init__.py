@@ -1,0 +1,1 @@
+"""Data, couplings, integration, and all that is read off a velocity field."""

@@ -1,0 +1,1 @@
+"""What is learned: networks, paths, objectives, training, saved models."""

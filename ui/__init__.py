@@ -1,0 +1,1 @@
+"""What the pages share: state, caches, forms, pickers, files, errors and the cell map."""
