@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -130,7 +130,7 @@ def from_anndata(adata: "AnnData", roles: Roles, *, dims: int | None = None) -> 
         adata.obs[roles.time_key], values=roles.time_values, as_index=roles.time_as == "index"
     )
     if roles.time_unit and roles.time_as != "index":
-        axis = axis.with_unit(roles.time_unit)
+        axis = replace(axis, unit=roles.time_unit)
     if len(axis.values) < 2:
         raise DataError(
             f"Every cell has the same time ({axis.name(0)}); learning motion needs two time points or more. "

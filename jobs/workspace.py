@@ -49,7 +49,7 @@ def write_json(path: Path, content: Mapping) -> None:
 class Dataset:
     """An opened data set: a clean copy of the file, what was found in it, and its roles as the user set them.
 
-    `roles` and `report` are as `dynamics.roles.Roles.to_json` and `dynamics.inspect.Report.to_json` give them.
+    `roles` and `report` are what `to_json` of `dynamics.roles.Roles` and `dynamics.inspect.Report` gives.
     """
 
     id: str
