@@ -1,0 +1,263 @@
+"""What is shared between tabs and page runs: files as read, and results of work over a second.
+
+Everything is keyed by content: a file by its place, size and time of change, an array by all of its bytes
+(Streamlit's own cache hashes a sample of a large array). What comes out is shared and read-only.
+"""
+
+import dataclasses
+import hashlib
+import os
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+from dynamics.roles import Roles
+from scipy import sparse
+
+from dynamics import read
+from dynamics import snapshots as grouping
+from dynamics.errors import DataError
+from dynamics.snapshots import Snapshots
+from jobs.workspace import Dataset, ModelEntry
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from models.fitting import CellModel
+
+GIGABYTE = 10**9
+BUDGET = float(os.environ.get("DRIFTSCOPE_CACHE_GB") or 2) * GIGABYTE
+SCALARS = (str, bytes, int, float, complex, bool, type(None), np.generic)
+
+
+class Shelf:
+    """Results by key, the least recently used leaving first when their bytes are over the budget."""
+
+    def __init__(self, budget: float) -> None:
+        self.budget = budget
+        self.used = 0
+        self._kept: OrderedDict[str, tuple[Any, int]] = OrderedDict()
+        self._making: dict[str, threading.Lock] = {}
+        self._lock = threading.Lock()
+
+    def get(self, key: str) -> tuple[Any, bool]:
+        """Return (value, True), or (None, False) where the key is unknown."""
+        with self._lock:
+            if key not in self._kept:
+                return None, False
+            self._kept.move_to_end(key)
+            return self._kept[key][0], True
+
+    def making(self, key: str) -> threading.Lock:
+        """Return the lock to hold while the value of a key is made, so that two tabs do not both make it."""
+        with self._lock:
+            return self._making.setdefault(key, threading.Lock())
+
+    def put(self, key: str, value: Any) -> None:
+        """Keep a value; it always stays until the next one, however large."""
+        size = n_bytes(value)
+        with self._lock:
+            self._making.pop(key, None)
+            self._kept[key] = (value, size)
+            self.used += size
+            while self.used > self.budget and len(self._kept) > 1:
+                _, (_, freed) = self._kept.popitem(last=False)
+                self.used -= freed
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._kept.clear()
+            self.used = 0
+
+
+_shelf = Shelf(BUDGET)
+_keys: dict[int, tuple[weakref.ref, str]] = {}
+
+
+def cached(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Return `function(*args, **kwargs)`, from the shelf where the same was asked before.
+
+    Arguments may be plain values, paths (keyed by size and time of change), arrays, tables, frozen
+    dataclasses of those, and anything that came out of this module. The result is shared between tabs: its
+    arrays are made read-only. Errors are not kept.
+    """
+    key = _digest("call", function, args, kwargs)
+    value, known = _shelf.get(key)
+    if known:
+        return value
+    with st.spinner("Working …", show_time=True), _shelf.making(key):
+        value, known = _shelf.get(key)
+        if not known:
+            value = freeze(function(*args, **kwargs))
+            _know(value, key)
+            _shelf.put(key, value)
+    return value
+
+
+def adata(dataset: Dataset) -> "AnnData":
+    """Return the cells of a data set without the matrices: obs, var, obsm, uns."""
+    return cached(read.read_cells, dataset.file)
+
+
+def snapshots(dataset: Dataset, *, dims: int | None = None) -> Snapshots:
+    """Return the states of a data set grouped by time, as its roles say."""
+    return cached(grouping.from_anndata, adata(dataset), Roles.from_json(dataset.roles), dims=dims)
+
+
+def gene_values(dataset: Dataset, gene: str, *, layer: str | None = None) -> np.ndarray:
+    """Return one gene's value in every cell, (n_cells,) float32."""
+    return cached(read.gene_values, dataset.file, gene, layer=layer)
+
+
+def colour_values(dataset: Dataset, name: str) -> pd.Series:
+    """Return what cells are coloured by, one value a cell: a column of obs, else a gene.
+
+    Raises
+    ------
+    DataError
+        There is neither a column nor a gene of that name.
+    """
+    cells = adata(dataset)
+    column = name.removesuffix(" (gene)")
+    if column == name and name in cells.obs:
+        return cells.obs[name]
+    gene = read.find_gene(cells.var, column)
+    if gene is None:
+        raise DataError(f"There is no column and no gene called {column!r} in this data set.")
+    return pd.Series(gene_values(dataset, gene), index=cells.obs_names, name=column)
+
+
+def model(entry: ModelEntry, dataset: Dataset | None = None) -> "CellModel":
+    """Return a trained model; with a data set, after checking that the model fits it.
+
+    Raises
+    ------
+    ModelError
+        The file is not a model, or the model does not fit the data set; the message says why.
+    """
+    from models import checkpoint, fitting  # not at the top: they load torch, and most pages open without it
+
+    found = cached(checkpoint.load, entry.path)
+    if dataset is not None:
+        cached(fitting.check_fit, found, snapshots(dataset, dims=found.dim))
+    return found
+
+
+def n_bytes(value: Any) -> int:
+    """Return about how much memory a value takes."""
+    if isinstance(value, np.ndarray):
+        return value.nbytes
+    if isinstance(value, pd.DataFrame | pd.Series | pd.Index):
+        return int(np.sum(value.memory_usage(deep=False)))
+    if hasattr(value, "__sizeof__") and type(value).__name__ == "AnnData":
+        return int(value.__sizeof__())
+    return 256 + sum(n_bytes(part) for part in _parts(value))
+
+
+def freeze(value: Any) -> Any:
+    """Make all arrays in a value read-only and return it."""
+    if isinstance(value, np.ndarray):
+        value.flags.writeable = False
+    elif type(value).__name__ == "AnnData":
+        for part in (*value.obsm.values(), *value.layers.values(), value.X):
+            freeze(part)
+    elif not isinstance(value, str | pd.DataFrame | pd.Series | pd.Index):
+        for part in _parts(value):
+            freeze(part)
+    return value
+
+
+def fingerprint(value: Any) -> str:
+    """Return a name for a value's content: equal for equal content, different for any difference."""
+    known = _keys.get(id(value))
+    if known is not None and known[0]() is value:
+        return known[1]
+    if isinstance(value, SCALARS):
+        return f"{type(value).__name__}:{value!r}"
+    if isinstance(value, Path):
+        return _file_key(value)
+    if isinstance(value, np.ndarray):
+        return _digest(str(value.dtype), *value.shape, *_array_bytes(value))
+    if isinstance(value, pd.DataFrame | pd.Series | pd.Index):
+        return _digest(type(value).__name__, pd.util.hash_pandas_object(value).to_numpy(), *_names(value))
+    if isinstance(value, Mapping):
+        return _digest("map", *(part for item in value.items() for part in item))
+    if callable(value) and hasattr(value, "__qualname__"):
+        return f"{value.__module__}.{value.__qualname__}"
+    return _fingerprint_of_object(value)
+
+
+def _fingerprint_of_object(value: Any) -> str:
+    own = getattr(value, "fingerprint", None)
+    if isinstance(own, str) and not _is_model(value):
+        return f"{type(value).__name__}:{own}"
+    if dataclasses.is_dataclass(value):
+        return _digest(type(value).__name__, *_parts(value))
+    if isinstance(value, Sequence | set | frozenset):
+        parts = value if isinstance(value, Sequence) else sorted(value)
+        return _digest(type(value).__name__, *parts)
+    if sparse.issparse(value):
+        rows = value.tocsr()
+        return _digest("sparse", rows.shape, rows.data, rows.indices, rows.indptr)
+    raise TypeError(
+        f"cached() cannot name the content of a {type(value).__name__}; pass what it was made from"
+    )
+
+
+def _is_model(value: Any) -> bool:
+    return hasattr(value, "seed")  # a model's own fingerprint is that of its data, which two models may share
+
+
+def _names(value: Any) -> tuple[Any, ...]:
+    if isinstance(value, pd.DataFrame):
+        return tuple(map(str, value.columns))
+    return (str(value.name),)
+
+
+def _array_bytes(value: np.ndarray) -> tuple[Any, ...]:
+    if value.dtype.hasobject:
+        return tuple(map(repr, value.ravel().tolist()))
+    return (np.ascontiguousarray(value).tobytes(),)
+
+
+def _file_key(path: Path) -> str:
+    if not path.exists():
+        return f"path:{path}"
+    about = path.stat()
+    return f"file:{path}:{about.st_size}:{about.st_mtime_ns}:{about.st_ino}"
+
+
+def _digest(*parts: Any) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        content = part if isinstance(part, bytes) else fingerprint(part).encode()
+        digest.update(len(content).to_bytes(8, "little") + content)
+    return digest.hexdigest()
+
+
+def _know(value: Any, key: str) -> None:
+    """Remember the key of a result, so that passing it on costs no hashing."""
+    place = id(value)
+    try:
+        known = weakref.ref(value, lambda _: _keys.pop(place, None))
+    except TypeError:  # tuples, numbers and text cannot be watched; they are named by their content
+        return
+    _keys[place] = (known, key)
+
+
+def _parts(value: Any) -> list[Any]:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return [getattr(value, field.name) for field in dataclasses.fields(value)]
+    if isinstance(value, Mapping):
+        return list(value.values())
+    if isinstance(value, list | tuple):
+        return list(value)
+    if sparse.issparse(value):
+        return [getattr(value, name) for name in ("data", "indices", "indptr") if hasattr(value, name)]
+    return []

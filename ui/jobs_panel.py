@@ -1,0 +1,114 @@
+"""A job as the user sees it: how far it is, how long it takes, its loss, its log, and a way to stop it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from jobs.client import Job
+from ui import state
+from ui.text import duration, escape
+
+EVERY = 1.0  # seconds between two looks at a running job
+WORDS = {
+    "queued": "Waiting for a free worker",
+    "running": "Running",
+    "stopping": "Stopping",
+    "done": "Done",
+    "failed": "Failed",
+    "stopped": "Stopped",
+    "interrupted": "Interrupted",
+}
+
+
+def show(id: str, *, plot: bool = True) -> Job:
+    """Draw a job and return it as it is now; while it runs, the panel keeps itself up to date.
+
+    When the job ends the page is run once more, so the page decides what to do from `job.state`: "done",
+    "failed", "stopped" or "interrupted".
+
+    Parameters
+    ----------
+    id
+        The job.
+    plot
+        Whether to draw the loss, where the job reports one.
+    """
+    job = state.jobs().get(id)
+    fragment = st.fragment(_panel, run_every=EVERY if not job.over else None)
+    fragment(id, was_active=not job.over, plot=plot)
+    return job
+
+
+def active(*tasks: str, dataset: str | None = None) -> list[Job]:
+    """Return the jobs still going on, newest first: of these tasks, and of one data set where given."""
+    return [job for job in state.jobs().active(dataset) if not tasks or job.task in tasks]
+
+
+def _panel(id: str, *, was_active: bool, plot: bool) -> None:
+    job = state.jobs().get(id)
+    if was_active == job.over:
+        st.rerun()
+    with st.container(border=True, key=f"job-{id}"):
+        _head(job)
+        if job.state == "failed":
+            said = job.error or "The job failed without saying why; its log may tell more."
+            st.error(escape(said, limit=600))
+        _figures(job, plot=plot)
+        _log(job)
+
+
+def _head(job: Job) -> None:
+    left, right = st.columns([5, 1], vertical_alignment="center")
+    with left:
+        st.markdown(f"**{escape(job.title)}** · {WORDS.get(job.state, job.state)}")
+        if not job.over:
+            st.progress(min(max(job.fraction or 0.0, 0.0), 1.0), text=_progress_text(job))
+    with right:
+        _buttons(job)
+
+
+def _progress_text(job: Job) -> str:
+    parts = [escape(job.message)] if job.message else []
+    if job.state == "queued":
+        parts.append(_queue_text())
+    elif job.seconds_left is not None:
+        parts.append(f"about {duration(job.seconds_left)} left")
+    return " · ".join(part for part in parts if part) or "Starting"
+
+
+def _queue_text() -> str:
+    service = state.jobs().service()
+    if not service.alive:
+        return "the job service is starting"
+    return "" if service.warm else "the workers are warming up; this happens once"
+
+
+def _buttons(job: Job) -> None:
+    if job.state in ("queued", "running"):
+        st.button("Stop", key=f"stop-{job.id}", on_click=state.jobs().stop, args=(job.id,), width="stretch")
+    elif job.resumable:
+        word = "Try again" if job.state == "failed" else "Resume"
+        st.button(word, key=f"resume-{job.id}", on_click=state.jobs().resume, args=(job.id,), width="stretch")
+
+
+def _figures(job: Job, *, plot: bool) -> None:
+    losses = _losses(state.jobs().history(job.id)) if plot else []
+    if len(losses) > 1:
+        st.line_chart(losses, x="step", y="loss", height=220, x_label="step", y_label="loss")
+
+
+def _losses(history: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
+    """Return at most 300 points of the loss, evenly taken, the last one included."""
+    known = [
+        {"step": place if point.get("step") is None else point["step"], "loss": point["loss"]}
+        for place, point in enumerate(history)
+        if point.get("loss") is not None
+    ]
+    stride = max(1, len(known) // 300)
+    return known[::-1][::stride][::-1]
+
+
+def _log(job: Job) -> None:
+    with st.expander("Log", key=f"log-{job.id}"):
+        st.code(state.jobs().log(job.id) or "Nothing yet.", language=None, wrap_lines=True, height=220)

@@ -1,0 +1,94 @@
+"""How the app looks beyond `.streamlit/config.toml`: the head of every page, empty states, small pieces."""
+
+import html
+from collections.abc import Mapping, Sequence
+
+import streamlit as st
+
+from ui import nav
+
+NAME = "Driftscope"
+LOGO = """
+<svg xmlns="http://www.w3.org/2000/svg" width="138" height="28" viewBox="0 0 138 28">
+<g fill="none" stroke="#1f7a8c" stroke-width="2.4" stroke-linecap="round">
+<path d="M3 20c5 0 6-6 11-6s5 5 10 3"/><path d="M3 13c5 0 6-6 11-6s6 4 10 2"/></g>
+<circle cx="24" cy="17" r="2.6" fill="#e08e45"/><circle cx="24" cy="9" r="2.6" fill="#1f7a8c"/>
+<text x="34" y="20" font-family="'Source Sans 3','Source Sans Pro','Segoe UI',sans-serif" font-size="18"
+ font-weight="600" fill="#1f7a8c">Driftscope</text></svg>
+"""
+ICON = """
+<svg xmlns="http://www.w3.org/2000/svg" width="28" height="28" viewBox="0 0 28 28">
+<g fill="none" stroke="#1f7a8c" stroke-width="3" stroke-linecap="round">
+<path d="M3 20c5 0 6-6 11-6s5 5 10 3"/><path d="M3 12c5 0 6-6 11-6s6 4 10 2"/></g>
+<circle cx="24" cy="17" r="3" fill="#e08e45"/></svg>
+"""
+STYLE = """
+<style>
+.st-key-page-head .ds-status {display: flex; flex-wrap: wrap; gap: .15rem 1.25rem; font-size: .875rem;
+  border-bottom: 1px solid var(--st-border-color); padding: 0 0 .6rem 0; color: var(--st-text-color)}
+.ds-status span b {font-weight: 600}
+.ds-status .ds-quiet {opacity: .65}
+.ds-empty {text-align: center; padding: 3.5rem 1rem 1rem 1rem}
+.ds-empty h3 {font-size: 1.25rem; font-weight: 600; padding: 0 0 .5rem 0; margin: 0}
+.ds-empty p {max-width: 34rem; margin: 0 auto; opacity: .8}
+.ds-facts {display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); margin: 0;
+  gap: .9rem 1.5rem}
+.ds-facts dt {font-size: .8125rem; opacity: .7; font-weight: 400}
+.ds-facts dd {margin: 0; font-size: 1.0625rem; font-weight: 600; overflow-wrap: anywhere; line-height: 1.35}
+.ds-facts small {display: block; font-size: .8125rem; font-weight: 400; opacity: .75}
+.ds-lead {font-size: 1.1875rem; line-height: 1.5; max-width: 46rem; margin: 0}
+.ds-steps {list-style: none; padding: 0; margin: 0}
+.ds-steps li {padding: .3rem 0; display: flex; gap: .75rem; align-items: baseline}
+.ds-steps .ds-tag {flex: 0 0 4.75rem; font-size: .8125rem; font-weight: 600; opacity: .75}
+</style>
+"""
+
+
+def head() -> None:
+    """Draw what every page starts with: the logo and the style sheet."""
+    st.logo(LOGO, icon_image=ICON, size="large")
+    st.html(STYLE)
+
+
+def status(parts: Sequence[tuple[str, str]]) -> None:
+    """Draw the line that says what is open: (what, its name) pairs, from files or not."""
+    if not parts:
+        return
+    spans = "".join(
+        f"<span><span class='ds-quiet'>{html.escape(what)}</span> <b>{html.escape(name)}</b></span>"
+        for what, name in parts
+    )
+    with st.container(key="page-head"):
+        st.html(f"<div class='ds-status' data-testid='ds-status'>{spans}</div>")
+
+
+def empty(title: str, text: str, page: str | None = None, action: str | None = None) -> None:
+    """Draw an empty state: what is missing, why it is needed, and the page that has it."""
+    st.html(f"<div class='ds-empty'><h3>{html.escape(title)}</h3><p>{html.escape(text)}</p></div>")
+    if page and action:
+        with st.container(horizontal=True, horizontal_alignment="center"):
+            nav.button(page, action, key=f"empty-{page}", primary=True)
+
+
+def lead(text: str) -> None:
+    """Draw the one sentence that opens a page."""
+    st.html(f"<p class='ds-lead'>{html.escape(text)}</p>")
+
+
+def facts(known: Mapping[str, str | tuple[str, str]]) -> None:
+    """Draw a card's figures: name → value, or (value, a word of explanation)."""
+    rows = []
+    for name, value in known.items():
+        main, more = value if isinstance(value, tuple) else (value, "")
+        small = f"<small>{html.escape(more)}</small>" if more else ""
+        rows.append(f"<div><dt>{html.escape(name)}</dt><dd>{html.escape(main)}{small}</dd></div>")
+    st.html(f"<dl class='ds-facts'>{''.join(rows)}</dl>")
+
+
+def steps(rows: Sequence[tuple[str, str]]) -> None:
+    """Draw a list of (tag, sentence) rows."""
+    items = "".join(
+        f"<li><span class='ds-tag'>{html.escape(tag)}</span><span>{html.escape(text)}</span></li>"
+        for tag, text in rows
+    )
+    st.html(f"<ul class='ds-steps'>{items}</ul>")
