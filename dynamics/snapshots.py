@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -127,10 +127,11 @@ def from_anndata(adata: "AnnData", roles: Roles, *, dims: int | None = None) -> 
             "This data set has no state representation (such as X_pca). Prepare it on the Data page first."
         )
     axis, time_index = parse_times(
-        adata.obs[roles.time_key], values=roles.time_values, as_index=roles.time_as == "index"
+        adata.obs[roles.time_key],
+        values=roles.time_values,
+        as_index=roles.time_as == "index",
+        unit=roles.time_unit,
     )
-    if roles.time_unit and roles.time_as != "index":
-        axis = replace(axis, unit=roles.time_unit)
     if len(axis.values) < 2:
         raise DataError(
             f"Every cell has the same time ({axis.name(0)}); learning motion needs two time points or more. "
