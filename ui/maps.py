@@ -1,0 +1,76 @@
+"""The open data set on its map: places, colours, and the way from states to the map."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from dynamics.times import parse_times
+from ui import cache, state
+from ui.cellmap import Colour, Levels, categories, ordered
+
+if TYPE_CHECKING:
+    from dynamics.projection import Placement
+
+MOST_GROUPS = 300  # a column of numbers with more different values is drawn as values
+
+
+def places(work: state.Workspace) -> np.ndarray:
+    """Return the place of every cell on the map, (n_cells, 2 or 3) float32."""
+    return cache.cached(_places, work.adata, work.roles.embedding)
+
+
+def axes(work: state.Workspace) -> tuple[str, ...]:
+    """Return the names of the map's axes: UMAP1, UMAP2."""
+    name = work.roles.embedding.removeprefix("X_")
+    short = name.upper() if len(name) <= 6 else name.replace("_", " ")
+    return tuple(f"{short}{k + 1}" for k in range(places(work).shape[1]))
+
+
+def colour(work: state.Workspace, name: str) -> Colour:
+    """Return how cells are coloured by a column or a gene: the file's own colours where it has them."""
+    return cache.cached(_colour, cache.colour_values(work.dataset, name), *_own_colours(work, name))
+
+
+def hover(work: state.Workspace, *, besides: str) -> dict[str, Colour]:
+    """Return what is told of the cell under the pointer, besides what it is coloured by."""
+    roles = work.roles
+    names = [roles.cell_type_key, roles.time_key, roles.condition_key]
+    return {name: colour(work, name) for name in dict.fromkeys(names) if name and name != besides}
+
+
+def placement(work: state.Workspace) -> "Placement":
+    """Return the way from the model's states to the map."""
+    from dynamics.projection import (
+        Placement,
+    )  # not at the top: it loads torch
+
+    shots = work.snapshots
+    return cache.cached(Placement, shots.states, places(work)[shots.cells])
+
+
+def _places(adata, key: str) -> np.ndarray:
+    return np.ascontiguousarray(np.asarray(adata.obsm[key])[:, :3], dtype=np.float32)
+
+
+def _own_colours(work: state.Workspace, name: str) -> tuple[str, tuple[str, ...] | None]:
+    if name == work.roles.time_key:
+        return "time", None
+    known = work.adata.uns.get(f"{name}_colors")
+    return "column", None if known is None else tuple(str(part) for part in np.asarray(known).ravel())
+
+
+def _colour(values: pd.Series, kind: str, own: tuple[str, ...] | None) -> Colour:
+    if kind == "time" and values.nunique() <= MOST_GROUPS:
+        return ordered(_in_order(values))
+    numeric = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
+    if numeric:
+        return Levels(values.to_numpy(dtype=np.float32, na_value=np.nan), label=str(values.name))
+    return categories(values, colours=own)
+
+
+def _in_order(values: pd.Series) -> pd.Series:
+    """Return a time column as categories in the order of time."""
+    axis, index = parse_times(values)
+    names = [axis.name(k) for k in range(len(axis.values))]
+    return pd.Series(pd.Categorical.from_codes(index, names), name=values.name)
