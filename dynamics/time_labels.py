@@ -39,8 +39,8 @@ DAYS_IN = {
     "gw": 7.0,
 }
 NEUTRAL = {"", "t", "time", "tp", "timepoint", "tpt", "timept", "point", "snapshot", "sample", "step", "bin"}
-EMBRYONIC = set(["e", "ed", "embryonic", "embryo", "embryonicday"])
-POSTNATAL = set(["p", "pd", "pn", "pnd", "postnatal", "postnatalday"])
+EMBRYONIC = {"e", "ed", "embryonic", "embryo", "embryonicday"}
+POSTNATAL = {"p", "pd", "pn", "pnd", "postnatal", "postnatalday"}
 _POST = re.compile(r"[hdw]p[a-z]{1,2}")
 
 _NUMBER = r"\d+(?:\.\d+)?"
@@ -52,7 +52,7 @@ _LABEL = re.compile(
 )
 _INTERVAL = re.compile(rf"[\[(]\s*(-?{_NUMBER})\s*,\s*(-?{_NUMBER})\s*[\])]")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-_AFTER = re.compile(rf"(?<![a-z0-9.])(?P<number>{_NUMBER})\s?(?P<word>[a-z]+)(?![a-z])")
+_AFTER = re.compile(rf"(?<![a-z0-9.])(?P<number>{_NUMBER})[\s-]?(?P<word>[a-z]+)(?![a-z])")
 _BEFORE = re.compile(rf"(?<![a-z0-9])(?P<word>[a-z]+)\s?(?P<number>{_NUMBER})(?![\d.])")
 
 
