@@ -17,17 +17,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import streamlit as st
-from dynamics.roles import Roles
 from scipy import sparse
 
 from dynamics import read
 from dynamics import snapshots as grouping
 from dynamics.errors import DataError
+from dynamics.roles import Roles
 from dynamics.snapshots import Snapshots
 from jobs.workspace import Dataset, ModelEntry
 
 if TYPE_CHECKING:
     from anndata import AnnData
+
     from models.fitting import CellModel
 
 GIGABYTE = 10**9
@@ -141,7 +142,7 @@ def model(entry: ModelEntry, dataset: Dataset | None = None) -> "CellModel":
     ModelError
         The file is not a model, or the model does not fit the data set; the message says why.
     """
-    from models import checkpoint, fitting  # not at the top: they load torch, and most pages open without it
+    from models import checkpoint, fitting  # not at the top: they load torch, and most pages open without
 
     found = cached(checkpoint.load, entry.path)
     if dataset is not None:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import streamlit as st
-from dynamics.roles import Roles
 
 from dynamics import read
 from dynamics.errors import DataError
+from dynamics.roles import Roles
 from jobs.workspace import ModelEntry
 from ui import cache, state
 from ui.text import escape, plural
@@ -186,7 +186,7 @@ def _is_drawable(column: pd.Series) -> bool:
 def _gene_names(cells: "AnnData") -> list[str]:
     """Return the genes to list, by the names people use; the variable ones where there are too many."""
     var = cells.var
-    for column in ("gene_symbols", "gene_symbol", "feature_name", "gene_name", "symbol"):
+    for column in read.SYMBOL_COLUMNS:
         if column in var:
             names = var[column].astype(str)
             break

@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
-from dynamics.roles import Roles
 
 from dynamics.errors import DynamicsError
+from dynamics.roles import Roles
 from jobs import client, workspace
 from ui import theme
 
 if TYPE_CHECKING:
     from anndata import AnnData
-    from models.fitting import CellModel
 
     from dynamics.snapshots import Snapshots
+    from models.fitting import CellModel
 
 OPEN = "open"  # one key of the session: what the tab has open
 NOTICES = "notices"
@@ -89,7 +89,7 @@ def jobs() -> client.Jobs:
 
 def restore() -> Workspace:
     """Bring the address and this tab's memory together; called by the router before every page."""
-    known = st.session_state.get(OPEN, Open())
+    known = current_ids()
     params = st.query_params
     dataset = _first_existing("dataset", params.get("dataset"), known.dataset)
     model = _first_existing("model", params.get("model"), known.model if dataset == known.dataset else None)
@@ -101,15 +101,20 @@ def restore() -> Workspace:
 
 def current() -> Workspace:
     """Return what this tab has open."""
-    known = st.session_state.get(OPEN, Open())
+    known = current_ids()
     dataset = store().dataset(known.dataset) if known.dataset else None
     return Workspace(dataset, store().model(known.model) if known.model else None)
+
+
+def current_ids() -> Open:
+    """Return the names of what this tab has open."""
+    return st.session_state.get(OPEN, Open())
 
 
 def open_dataset(id: str) -> None:
     """Open a data set in this tab; a model of another data set is closed."""
     store().dataset(id)
-    known = st.session_state.get(OPEN, Open())
+    known = current_ids()
     keeps = known.model if known.dataset == id else None
     _keep(Open(id, keeps))
 
@@ -117,13 +122,13 @@ def open_dataset(id: str) -> None:
 def open_model(id: str) -> None:
     """Open a model in this tab, and the data set it was trained on where none is open."""
     entry = store().model(id)
-    known = st.session_state.get(OPEN, Open())
+    known = current_ids()
     _keep(Open(known.dataset or _first_existing("dataset", entry.dataset), id))
 
 
 def close(what: str) -> None:
     """Close the "dataset" (and with it the model) or the "model" of this tab."""
-    known = st.session_state.get(OPEN, Open())
+    known = current_ids()
     _keep(Open(known.dataset, None) if what == "model" else Open())
 
 
@@ -149,7 +154,7 @@ def key(name: str, *, per: str = "tab") -> str:
     """Return the key of a widget: one value for the "tab", or one for each "dataset" or "model"."""
     if per == "tab":
         return name
-    return f"{name}-{getattr(st.session_state.get(OPEN, Open()), per) or 'none'}"
+    return f"{name}-{getattr(current_ids(), per) or 'none'}"
 
 
 def recall(name: str, default: Any = None) -> Any:
@@ -291,6 +296,6 @@ def _jobs(home: Path) -> client.Jobs:
 
 
 def _cache() -> Any:
-    from ui import cache  # not at the top: it loads anndata, and the first page is to open without it
+    from ui import cache  # not at the top: it loads anndata, and the first page is to open without
 
     return cache

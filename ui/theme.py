@@ -8,16 +8,14 @@ import streamlit as st
 from ui import nav
 
 NAME = "Driftscope"
-LOGO = """
-<svg xmlns="http://www.w3.org/2000/svg" width="138" height="28" viewBox="0 0 138 28">
+LOGO = """<svg xmlns="http://www.w3.org/2000/svg" width="138" height="28" viewBox="0 0 138 28">
 <g fill="none" stroke="#1f7a8c" stroke-width="2.4" stroke-linecap="round">
 <path d="M3 20c5 0 6-6 11-6s5 5 10 3"/><path d="M3 13c5 0 6-6 11-6s6 4 10 2"/></g>
 <circle cx="24" cy="17" r="2.6" fill="#e08e45"/><circle cx="24" cy="9" r="2.6" fill="#1f7a8c"/>
 <text x="34" y="20" font-family="'Source Sans 3','Source Sans Pro','Segoe UI',sans-serif" font-size="18"
  font-weight="600" fill="#1f7a8c">Driftscope</text></svg>
 """
-ICON = """
-<svg xmlns="http://www.w3.org/2000/svg" width="28" height="28" viewBox="0 0 28 28">
+FAVICON = """<svg xmlns="http://www.w3.org/2000/svg" width="28" height="28" viewBox="0 0 28 28">
 <g fill="none" stroke="#1f7a8c" stroke-width="3" stroke-linecap="round">
 <path d="M3 20c5 0 6-6 11-6s5 5 10 3"/><path d="M3 12c5 0 6-6 11-6s6 4 10 2"/></g>
 <circle cx="24" cy="17" r="3" fill="#e08e45"/></svg>
@@ -25,7 +23,7 @@ ICON = """
 STYLE = """
 <style>
 .st-key-page-head .ds-status {display: flex; flex-wrap: wrap; gap: .15rem 1.25rem; font-size: .875rem;
-  border-bottom: 1px solid var(--st-border-color); padding: 0 0 .6rem 0; color: var(--st-text-color)}
+  border-bottom: 1px solid color-mix(in srgb, currentColor 18%, transparent); padding: 0 0 .6rem 0}
 .ds-status span b {font-weight: 600}
 .ds-status .ds-quiet {opacity: .65}
 .ds-empty {text-align: center; padding: 3.5rem 1rem 1rem 1rem}
@@ -37,16 +35,22 @@ STYLE = """
 .ds-facts dd {margin: 0; font-size: 1.0625rem; font-weight: 600; overflow-wrap: anywhere; line-height: 1.35}
 .ds-facts small {display: block; font-size: .8125rem; font-weight: 400; opacity: .75}
 .ds-lead {font-size: 1.1875rem; line-height: 1.5; max-width: 46rem; margin: 0}
-.ds-steps {list-style: none; padding: 0; margin: 0}
-.ds-steps li {padding: .3rem 0; display: flex; gap: .75rem; align-items: baseline}
+.ds-steps div {padding: .3rem 0; display: flex; gap: .75rem; align-items: baseline}
 .ds-steps .ds-tag {flex: 0 0 4.75rem; font-size: .8125rem; font-weight: 600; opacity: .75}
+.ds-finding {border-left: 3px solid color-mix(in srgb, currentColor 18%, transparent); padding: .1rem 0 .1rem .8rem; line-height: 1.45}
+.ds-finding b {display: block; font-size: .8125rem; font-weight: 600}
+.ds-finding .ds-fix {display: block; opacity: .75}
+.ds-error {border-color: #c2453a} .ds-error b {color: #c2453a}
+.ds-warning {border-color: #d99a2b} .ds-warning b {color: #b97a0b}
+.ds-note b {opacity: .75}
+.ds-hint {opacity: .8; margin: 0}
 </style>
 """
 
 
 def head() -> None:
     """Draw what every page starts with: the logo and the style sheet."""
-    st.logo(LOGO, icon_image=ICON, size="large")
+    st.logo(LOGO, size="large")
     st.html(STYLE)
 
 
@@ -88,7 +92,21 @@ def facts(known: Mapping[str, str | tuple[str, str]]) -> None:
 def steps(rows: Sequence[tuple[str, str]]) -> None:
     """Draw a list of (tag, sentence) rows."""
     items = "".join(
-        f"<li><span class='ds-tag'>{html.escape(tag)}</span><span>{html.escape(text)}</span></li>"
+        f"<div><span class='ds-tag'>{html.escape(tag)}</span><span>{html.escape(text)}</span></div>"
         for tag, text in rows
     )
-    st.html(f"<ul class='ds-steps'>{items}</ul>")
+    st.html(f"<div class='ds-steps'>{items}</div>")
+
+
+def finding(level: str, tag: str, message: str, fix: str) -> None:
+    """Draw one finding: how serious it is, what was found, and what to do."""
+    more = f"<span class='ds-fix'>{html.escape(fix)}</span>" if fix else ""
+    st.html(
+        f"<div class='ds-finding ds-{html.escape(level)}'><b>{html.escape(tag)}</b>"
+        f"<span>{html.escape(message)}</span>{more}</div>"
+    )
+
+
+def hint(text: str) -> None:
+    """Draw a quiet sentence."""
+    st.html(f"<p class='ds-hint'>{html.escape(text)}</p>")

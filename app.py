@@ -1,0 +1,66 @@
+"""The server: `streamlit run app.py`, or ./run.
+
+The router stands in `pages/`, so that Streamlit's main script has no `pages/` folder beside it: with one, a
+deep link on a fresh server would run the page alone, without router and settings.
+"""
+
+import asyncio
+import importlib
+import logging
+import os
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import streamlit as st
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from jobs import client, workspace
+from ui import errors, files
+from ui.cellmap import buffers
+
+HEAVY = (
+    "pandas",
+    "anndata",
+    "ui.cache",
+    "plotly.graph_objects",
+    "sklearn.neighbors",
+    "torch",
+    "models.checkpoint",
+)
+LOG = logging.getLogger("driftscope")
+
+
+def warm() -> None:
+    """Load what pages need beyond the first one, so that no click has to wait for it."""
+    for name in HEAVY:
+        importlib.import_module(name)
+
+
+@asynccontextmanager
+async def lifespan(app: st.App) -> AsyncIterator[dict[str, object]]:
+    """Find or start the job service, look after it while the server runs, leave it its jobs at the end."""
+    home = workspace.Workspace().home
+    files.sweep()
+    presence = client.Presence(home, os.environ.get("DRIFTSCOPE_SCHEDULER") or None)
+    await asyncio.to_thread(presence.__enter__)
+    threading.Thread(target=warm, name="warm", daemon=True).start()
+    LOG.info("Data sets, models and jobs are kept in %s", home)
+    yield {"home": home}
+    await asyncio.to_thread(presence.__exit__, None, None, None)
+
+
+def health(request: Request) -> JSONResponse:
+    """Say that the server is there, and how its job service is."""
+    service = client.Jobs(workspace.default_home()).service()
+    return JSONResponse({"ok": True, "jobs": {"alive": service.alive, "warm": service.warm}})
+
+
+app = st.App(
+    "pages/_router.py",
+    lifespan=lifespan,
+    on_script_error=errors.show,
+    routes=[Route("/healthz", health), *files.routes(), *buffers.routes()],
+)

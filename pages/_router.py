@@ -1,0 +1,25 @@
+"""The frame around every page: settings, navigation, what is open, and the page itself."""
+
+import streamlit as st
+
+from ui import nav, shell, state, theme
+
+st.set_page_config(page_title=theme.NAME, page_icon=theme.FAVICON, layout="wide")
+page = st.navigation(
+    nav.pages(
+        [
+            ("start", "Start", "Open a data set or a demo."),
+            ("data", "Data", "What was found in the data set, what its columns mean, and preparing it."),
+            ("train", "Train", "Learn how the cells move."),
+            ("library", "Library", "Saved models."),
+            ("flow", "Flow", "Where cells are heading, drawn over the map."),
+            ("trajectories", "Trajectories", "The predicted future or past of chosen cells."),
+        ]
+    ),
+    position="top",
+)
+theme.head()
+work = state.restore()
+shell.status(work, page)
+state.show_notices()
+page.run()
