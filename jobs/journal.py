@@ -1,0 +1,305 @@
+"""The journal: every job, its state and its progress in one SQLite file, the truth about all work.
+
+It is also the only channel between the pages and the job service: a page adds a row or asks for a stop,
+the service reads and writes. Each change is a transaction flushed to disk.
+"""
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from dynamics.errors import JobError
+
+BUSY_S = 10.0
+HISTORY_SHOWN = 5000
+WAITING = ("queued",)
+AT_WORK = ("running", "stopping")
+OVER = ("done", "failed", "stopped", "interrupted")
+
+MIGRATIONS = (
+    """
+    CREATE TABLE jobs (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        task TEXT NOT NULL,
+        title TEXT NOT NULL,
+        params TEXT NOT NULL,
+        dataset TEXT,
+        hidden INTEGER NOT NULL DEFAULT 0,
+        state TEXT NOT NULL DEFAULT 'queued',
+        attempt INTEGER NOT NULL DEFAULT 0,
+        resumed INTEGER NOT NULL DEFAULT 0,
+        fraction REAL NOT NULL DEFAULT 0,
+        first_fraction REAL,
+        message TEXT NOT NULL DEFAULT '',
+        created REAL NOT NULL,
+        queued REAL NOT NULL,
+        started REAL,
+        updated REAL NOT NULL,
+        finished REAL,
+        error TEXT,
+        result TEXT
+    );
+    CREATE INDEX jobs_by_state ON jobs (state, hidden, queued);
+    CREATE INDEX jobs_by_dataset ON jobs (dataset, created);
+    CREATE TABLE history (
+        job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        figures TEXT NOT NULL
+    );
+    CREATE INDEX history_by_job ON history (job, number);
+    CREATE TABLE service (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        pid INTEGER NOT NULL,
+        started REAL NOT NULL,
+        beat REAL NOT NULL,
+        warm INTEGER NOT NULL,
+        workers INTEGER NOT NULL,
+        memory_gb REAL,
+        scheduler TEXT,
+        message TEXT NOT NULL
+    );
+    CREATE TABLE clients (name TEXT PRIMARY KEY, beat REAL NOT NULL);
+    """,
+)
+"""One script for each version of the layout; the file says in `user_version` how many were applied."""
+
+
+class Asked(NamedTuple):
+    """What clients want: numbers of jobs that wait (asked for by somebody, or hidden), jobs to stop."""
+
+    waiting: int
+    waiting_hidden: int
+    stopping: frozenset[str]
+
+
+class Journal:
+    """The jobs of one home. Safe to use from several processes and threads at once."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            self._migrate()
+        except sqlite3.DatabaseError as error:
+            raise JobError(
+                f"The list of jobs cannot be read ({path.name}: {error}). Move the file {path} away to begin "
+                "a new list; data sets and models are kept elsewhere and stay."
+            ) from error
+
+    def _migrate(self) -> None:
+        with self._connection() as db:
+            db.execute("PRAGMA journal_mode=WAL")
+            if db.execute("PRAGMA user_version").fetchone()[0] == len(MIGRATIONS):
+                return
+        with self._transaction() as db:
+            version = db.execute("PRAGMA user_version").fetchone()[0]
+            if version > len(MIGRATIONS):
+                raise JobError(
+                    f"The list of jobs was written by a newer version of Driftscope (layout {version}, this "
+                    f"version knows {len(MIGRATIONS)}). Start the newer version, or use another --home."
+                )
+            for script in MIGRATIONS[version:]:
+                for statement in filter(str.strip, script.split(";")):
+                    db.execute(statement)
+            db.execute(f"PRAGMA user_version={len(MIGRATIONS)}")
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        with closing(sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None)) as db:
+            db.row_factory = sqlite3.Row
+            db.execute("PRAGMA synchronous=FULL")
+            db.execute("PRAGMA foreign_keys=ON")
+            yield db
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._connection() as db:
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield db
+            except BaseException:
+                db.execute("ROLLBACK")
+                raise
+            db.execute("COMMIT")
+
+    # jobs
+
+    def add(
+        self, id: str, *, task: str, title: str, params: Mapping, dataset: str | None, hidden: bool = False
+    ) -> None:
+        """Put a job at the end of the queue."""
+        now = time.time()
+        row = (id, task, title, json.dumps(params, allow_nan=False), dataset, int(hidden), now, now, now)
+        with self._transaction() as db:
+            db.execute(
+                "INSERT INTO jobs (id, task, title, params, dataset, hidden, created, queued, updated)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                row,
+            )
+
+    def row(self, id: str) -> dict | None:
+        """Return all that is known about one job, with the number of jobs `ahead` of it in the queue."""
+        found = self._rows("WHERE id = ?", (id,))
+        return found[0] if found else None
+
+    def rows(
+        self,
+        *,
+        states: Sequence[str] = (),
+        dataset: str | None = None,
+        hidden: bool | None = False,
+        limit: int = 50,
+    ) -> list[dict]:
+        """Return jobs, newest first; `hidden=None` asks for both kinds."""
+        tests, values = [], []
+        if states:
+            tests.append(f"state IN ({', '.join('?' * len(states))})")
+            values += states
+        if dataset is not None:
+            tests.append("dataset = ?")
+            values.append(dataset)
+        if hidden is not None:
+            tests.append("hidden = ?")
+            values.append(int(hidden))
+        where = f"WHERE {' AND '.join(tests)}" if tests else ""
+        return self._rows(f"{where} ORDER BY number DESC LIMIT ?", (*values, limit))
+
+    def _rows(self, rest: str, values: Sequence) -> list[dict]:
+        ahead = (
+            "(SELECT COUNT(*) FROM jobs AS other WHERE other.state = 'queued' AND jobs.state = 'queued'"
+            " AND (other.hidden, other.queued, other.number) < (jobs.hidden, jobs.queued, jobs.number))"
+        )
+        with self._connection() as db:
+            found = db.execute(f"SELECT *, {ahead} AS ahead FROM jobs {rest}", tuple(values)).fetchall()
+        return [_plain(row) for row in found]
+
+    def asked(self) -> Asked:
+        """Return what the service is asked for at the moment."""
+        with self._connection() as db:
+            found = db.execute(
+                "SELECT id, state, hidden FROM jobs WHERE state IN ('queued', 'stopping')"
+            ).fetchall()
+        hidden = [row["hidden"] for row in found if row["state"] == "queued"]
+        stopping = frozenset(row["id"] for row in found if row["state"] == "stopping")
+        return Asked(hidden.count(0), hidden.count(1), stopping)
+
+    def claim(self) -> dict | None:
+        """Take the job at the head of the queue, now "running"; None where nothing waits."""
+        now = time.time()
+        with self._transaction() as db:
+            head = db.execute(
+                "SELECT id FROM jobs WHERE state = 'queued' ORDER BY hidden, queued, number LIMIT 1"
+            ).fetchone()
+            if head is None:
+                return None
+            db.execute(
+                "UPDATE jobs SET state = 'running', attempt = attempt + 1, started = ?, updated = ?,"
+                " finished = NULL, error = NULL, first_fraction = NULL, message = 'Starting' WHERE id = ?",
+                (now, now, head["id"]),
+            )
+        return self.row(head["id"])
+
+    def change(self, id: str, *, if_in: Sequence[str], **fields: object) -> bool:
+        """Change fields of a job that is in one of the given states; False where it is not."""
+        fields["updated"] = time.time()
+        names = ", ".join(f"{name} = ?" for name in fields)
+        marks = ", ".join("?" * len(if_in))
+        with self._transaction() as db:
+            done = db.execute(
+                f"UPDATE jobs SET {names} WHERE id = ? AND state IN ({marks})", (*fields.values(), id, *if_in)
+            )
+            return done.rowcount == 1
+
+    def finish(self, id: str, state: str, *, error: str | None = None, result: Mapping | None = None) -> bool:
+        """End a job that is at work."""
+        fields: dict[str, object] = {"state": state, "finished": time.time(), "error": error}
+        if state == "done":
+            fields |= {"fraction": 1.0, "message": "Done", "result": json.dumps(result or {})}
+        return self.change(id, if_in=AT_WORK, **fields)
+
+    def report(
+        self, id: str, *, fraction: float, message: str, figures: Sequence[Mapping], attempt: int
+    ) -> None:
+        """Keep what a running job says about its progress."""
+        with self._transaction() as db:
+            done = db.execute(
+                "UPDATE jobs SET fraction = ?, message = ?, updated = ?,"
+                " first_fraction = coalesce(first_fraction, ?)"
+                " WHERE id = ? AND attempt = ? AND state IN ('running', 'stopping')",
+                (fraction, message, time.time(), fraction, id, attempt),
+            )
+            if done.rowcount:
+                self._keep(db, id, figures)
+
+    def add_figures(self, id: str, figures: Sequence[Mapping]) -> None:
+        """Keep figures that came with the end of a job."""
+        with self._transaction() as db:
+            self._keep(db, id, figures)
+
+    def _keep(self, db: sqlite3.Connection, id: str, figures: Sequence[Mapping]) -> None:
+        db.executemany(
+            "INSERT INTO history (job, figures) VALUES (?, ?)", [(id, json.dumps(one)) for one in figures]
+        )
+
+    def history(self, id: str) -> list[dict]:
+        """Return the figures that a job reported, oldest first."""
+        with self._connection() as db:
+            found = db.execute(
+                "SELECT figures FROM history WHERE job = ? ORDER BY number DESC LIMIT ?", (id, HISTORY_SHOWN)
+            ).fetchall()
+        return [json.loads(row["figures"]) for row in reversed(found)]
+
+    def forget(self, id: str) -> bool:
+        """Take a job that is over out of the list."""
+        marks = ", ".join("?" * len(OVER))
+        with self._transaction() as db:
+            return (
+                db.execute(f"DELETE FROM jobs WHERE id = ? AND state IN ({marks})", (id, *OVER)).rowcount == 1
+            )
+
+    # the service and those who use it
+
+    def beat(self, **fields: object) -> None:
+        """Say that the service is alive, and how it is."""
+        fields = {"one": 1, "beat": time.time(), **fields}
+        marks = ", ".join("?" * len(fields))
+        with self._transaction() as db:
+            db.execute(
+                f"INSERT OR REPLACE INTO service ({', '.join(fields)}) VALUES ({marks})",
+                tuple(fields.values()),
+            )
+
+    def service(self) -> dict | None:
+        """Return the last sign of life of the service; None where none ever ran."""
+        with self._connection() as db:
+            row = db.execute("SELECT * FROM service").fetchone()
+        return dict(row) if row else None
+
+    def touch(self, name: str) -> None:
+        """Say that somebody (a web server) wants the service to stay."""
+        now = time.time()
+        with self._transaction() as db:
+            db.execute("DELETE FROM clients WHERE beat < ?", (now - 86_400,))
+            db.execute("INSERT OR REPLACE INTO clients (name, beat) VALUES (?, ?)", (name, now))
+
+    def leave(self, name: str) -> None:
+        """Take back what `touch` said."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM clients WHERE name = ?", (name,))
+
+    def last_touch(self) -> float:
+        """Return when somebody last wanted the service, in seconds since 1970; 0 for never."""
+        with self._connection() as db:
+            return db.execute("SELECT coalesce(max(beat), 0) FROM clients").fetchone()[0]
+
+
+def _plain(row: sqlite3.Row) -> dict:
+    found = dict(row)
+    found["params"] = json.loads(found["params"])
+    found["result"] = json.loads(found["result"]) if found["result"] else {}
+    return found
