@@ -1,0 +1,39 @@
+"""Flow: where cells are heading, drawn over the map."""
+
+import streamlit as st
+
+from ui import flowing, maps, nav, pickers, state
+from ui.cellmap import cell_map
+
+work = state.require("snapshots", "embedding", "model")
+st.title("Flow", anchor=False)
+
+left, middle, right = st.columns([2, 3, 2], vertical_alignment="bottom")
+with left:
+    name = pickers.colour_by(work)
+with middle:
+    time = pickers.time(work.snapshots)
+with right:
+    drawn = st.segmented_control(
+        "Draw",
+        [flowing.STREAMLINES, flowing.ARROWS, flowing.NOTHING],
+        default=flowing.STREAMLINES,
+        required=True,
+        key="drawn",
+        bind="query-params",
+    )
+
+grid = flowing.flow(work, time)
+cell_map(
+    state.key("flow-map", per="dataset"),
+    xy=maps.places(work),
+    colour=maps.colour(work, name),
+    layers=flowing.layers(grid, drawn=drawn),
+    hover=maps.hover(work, besides=name),
+    axes=maps.axes(work),
+    faint=drawn != flowing.NOTHING,
+    filename="flow",
+    alt=f"Map of the cells coloured by {name}, with the flow of the model {work.entry.name}",
+)
+st.caption(flowing.caption(work, grid, time))
+nav.link("trajectories", "Follow chosen cells through time", icon=":material/arrow_forward:")

@@ -1,0 +1,55 @@
+"""Trajectories: the predicted future or past of chosen cells."""
+
+import streamlit as st
+
+from dynamics.figures import trends
+from ui import following, maps, pickers, state
+from ui.cellmap import cell_map, selected
+
+work = state.require("snapshots", "embedding", "model")
+st.title("Trajectories", anchor=False)
+
+key = state.key("path-map", per="dataset")
+places = maps.places(work)
+begin = following.start(work, selected(key, places))
+name = pickers.colour_by(work)
+method = following.solver()
+paths = following.follow(work, begin, method=method) if begin else None
+
+cell_map(
+    key,
+    xy=places,
+    colour=maps.colour(work, name),
+    layers=following.layers(work, paths),
+    selection="lasso",
+    hover=maps.hover(work, besides=name),
+    axes=maps.axes(work),
+    faint=paths is not None,
+    filename="trajectories",
+    alt=f"Map of the cells coloured by {name}, with paths predicted by the model {work.entry.name}",
+)
+if paths is None:
+    st.stop()
+st.caption(following.caption(work, begin, paths))
+
+left, right = st.columns(2, gap="large")
+with left:
+    st.subheader("What they become" if begin.forward else "What they were", anchor=False)
+    if work.roles.cell_type_key:
+        shares = following.types_over_time(work, paths)
+        st.plotly_chart(trends.composition(shares, colours=following.type_colours(work), unit=paths.unit))
+        st.caption(
+            "Type of the nearest measured cells (15 votes), over the predicted cells still among them."
+        )
+    else:
+        st.caption("No column holds cell types; choose one on the Data page to see them over time.")
+with right:
+    st.subheader("Genes along the way", anchor=False)
+    if work.model.basis is None:
+        st.caption("This model was trained without genes, so its states cannot be mapped back to them.")
+    else:
+        genes = pickers.genes(work, default=following.telling_genes(work, paths))
+        if genes:
+            along = following.genes_over_time(work, paths, genes)
+            st.plotly_chart(trends.gene_trends(along, unit=paths.unit))
+            st.caption(following.genes_caption(along))

@@ -1,0 +1,217 @@
+"""Trajectories as they are drawn: the cells to start from, layers for the map, what is read off them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import streamlit as st
+
+from dynamics.basis import StateBasis
+from dynamics.integrate import integrate
+from dynamics.projection import Placement
+from dynamics.snapshots import Snapshots
+from dynamics.trajectories import Composition, GeneTrends, Trajectories, composition, gene_trends
+from models.cell_model import CellModel
+from ui import cache, maps, pickers, state, theme, trust
+from ui.cellmap import Categories, Layers, MapEvent, Paths
+from ui.text import count, escape
+
+ALL, KINDS, CHOSEN = "All cells", "By cell type", "Chosen on the map"
+FORWARD, BACKWARD = "Forward", "Backward"
+MOST_FOLLOWED = 600
+N_TIMES = 41
+MANY_GENES = 6
+SOLVERS = {"rk4": "Fixed steps (Runge–Kutta)", "dopri5": "Adaptive steps (Dormand–Prince)"}
+
+
+@dataclass(frozen=True)
+class Start:
+    """Cells to follow: rows of the snapshots, all at one time, and where to follow them to."""
+
+    rows: np.ndarray
+    time: float
+    until: float
+    words: str
+
+    @property
+    def forward(self) -> bool:
+        return self.until > self.time
+
+
+def start(work: state.Workspace, event: MapEvent | None) -> Start | None:
+    """Draw the choice of cells and return them; None, with a word of what to do, while there are none."""
+    left, middle, right = st.columns([3, 2, 2], vertical_alignment="bottom")
+    with left:
+        which = st.segmented_control(
+            "Start from",
+            [ALL, *([KINDS] if work.roles.cell_type_key else []), CHOSEN],
+            default=ALL,
+            required=True,
+            key=state.key("start-from", per="dataset"),
+            persist_state="session",
+        )
+    with middle:
+        direction = st.segmented_control(
+            "Direction",
+            [FORWARD, BACKWARD],
+            default=FORWARD,
+            required=True,
+            key="direction",
+            bind="query-params",
+        )
+    cells = _cells(work, event, which)
+    if isinstance(cells, str):
+        st.info(cells, icon=":material/touch_app:")
+        return None
+    with right:
+        return _at_a_time(work.snapshots, cells, which=which, direction=direction)
+
+
+def solver() -> str:
+    """Draw the choice of solver and return its name."""
+    with st.expander("Advanced"):
+        return st.selectbox(
+            "Solver",
+            list(SOLVERS),
+            format_func=SOLVERS.get,
+            key="solver",
+            help="Fixed steps suit nearly all models. Adaptive steps take longer; compare where in doubt.",
+        )
+
+
+def follow(work: state.Workspace, begin: Start, *, method: str) -> Trajectories:
+    """Follow at most 600 of the cells, evenly drawn."""
+    some = np.linspace(0, len(begin.rows) - 1, min(len(begin.rows), MOST_FOLLOWED)).round().astype(int)
+    return cache.cached(
+        _follow,
+        work.model,
+        work.snapshots,
+        maps.placement(work),
+        rows=begin.rows[some],
+        times=(begin.time, begin.until),
+        method=method,
+    )
+
+
+def layers(work: state.Workspace, paths: Trajectories | None) -> Layers:
+    """Return what the map draws of trajectories."""
+    if paths is None:
+        return Layers()
+    unit = "" if work.snapshots.unit == "index" else work.snapshots.unit
+    return Layers(paths=Paths(paths.times, paths.xy, paths.inside, unit=unit))
+
+
+def caption(work: state.Workspace, begin: Start, paths: Trajectories) -> str:
+    """Say what is drawn, from which model, and how far to trust it."""
+    some = f" ({paths.n_cells:,} of them drawn)" if paths.n_cells < len(begin.rows) else ""
+    return (
+        f"Paths predicted by the model “{escape(work.entry.name)}” for {begin.words}{some}, from "
+        f"{trust.moment(work.snapshots, begin.time)} to {trust.moment(work.snapshots, begin.until)}. "
+        f"{escape(paths.message or 'All paths stay among measured cells.', limit=600)} "
+        "A path is dashed from where it has left the measured cells; from there on it does not count below. "
+        f"{trust.time_note(work.snapshots)} {trust.UNVALIDATED}"
+    )
+
+
+def types_over_time(work: state.Workspace, paths: Trajectories) -> Composition:
+    """Return the cell types that the predicted cells resemble over time."""
+    labels = work.adata.obs[work.roles.cell_type_key].astype("category").iloc[work.snapshots.cells]
+    return cache.cached(composition, paths, work.snapshots, labels)
+
+
+def type_colours(work: state.Workspace) -> dict[str, str]:
+    """Return the colour of each cell type, as on the map."""
+    colour = maps.colour(work, work.roles.cell_type_key)
+    return dict(zip(colour.names, colour.colours, strict=True)) if isinstance(colour, Categories) else {}
+
+
+def genes_over_time(work: state.Workspace, paths: Trajectories, genes: Sequence[str]) -> GeneTrends:
+    """Return chosen genes along the predicted paths."""
+    return cache.cached(gene_trends, paths, work.model.basis, tuple(genes))
+
+
+def telling_genes(work: state.Workspace, paths: Trajectories) -> list[str]:
+    """Return the genes that change most along the paths, among those the states know well."""
+    return cache.cached(_telling_genes, paths, work.model.basis)
+
+
+def genes_caption(along: GeneTrends) -> str:
+    """Say how the genes were had, and which of them the states hardly know."""
+    poor = [gene for gene, r2 in zip(along.genes, along.r2, strict=True) if r2 < 0.1]
+    said = "Mean and middle 80 % of the predicted cells, mapped back from the states to genes."
+    if not poor:
+        return said
+    return (
+        f"{said} Little is known of {escape(', '.join(poor))}: the states hold under 10 % of their variance."
+    )
+
+
+def _cells(work: state.Workspace, event: MapEvent | None, which: str) -> tuple[np.ndarray, str] | str:
+    """Return (rows of the snapshots, words), or what is still to be chosen."""
+    shots = work.snapshots
+    if which == CHOSEN:
+        if event is None or not event.n:
+            return "Draw around cells with the lasso or the box above the map, or click groups in its legend."
+        return np.flatnonzero(np.isin(shots.cells, event.rows)), "chosen on the map"
+    if which == KINDS:
+        rows = pickers.cells_of_type(work)
+        if rows is None:
+            return "Choose one or more cell types to start from."
+        return np.flatnonzero(np.isin(shots.cells, rows)), "of the chosen types"
+    return np.arange(shots.n_cells), ""
+
+
+def _at_a_time(
+    shots: Snapshots, cells: tuple[np.ndarray, str], *, which: str, direction: str
+) -> Start | None:
+    """Draw the times at which there are such cells, and return those of the picked one."""
+    rows, words = cells
+    counts = np.bincount(shots.time_index[rows], minlength=shots.n_times)
+    end = shots.n_times - 1 if direction == FORWARD else 0
+    offered = [k for k in np.flatnonzero(counts) if k != end]
+    if not offered:
+        other = BACKWARD.lower() if direction == FORWARD else FORWARD.lower()
+        theme.note(f"No such cell was measured before the end; follow them {other}, or choose other cells.")
+        return None
+    usual = offered[0 if direction == FORWARD else -1]
+    if which == CHOSEN:
+        usual = max(offered, key=lambda k: counts[k])
+    picked = st.selectbox(
+        "Start time",
+        offered,
+        index=offered.index(usual),
+        format_func=lambda k: f"{shots.axis.name(k)} · {count(int(counts[k]), 'cell')}",
+        key=f"start-time-{which}-{direction}-{len(rows)}-{rows[:1]}",
+    )
+    at_time = rows[shots.time_index[rows] == picked]
+    said = f"{count(len(at_time), 'cell')} {words}".strip()
+    return Start(at_time, float(shots.axis.values[picked]), float(shots.axis.values[end]), said)
+
+
+def _follow(
+    model: CellModel,
+    shots: Snapshots,
+    placement: Placement,
+    *,
+    rows: np.ndarray,
+    times: tuple[float, float],
+    method: str,
+) -> Trajectories:
+    return integrate(
+        model,
+        shots.states[rows],
+        np.linspace(*times, N_TIMES),
+        method=method,
+        breaks=shots.axis.values,
+        support=placement,
+        unit=shots.unit,
+    )
+
+
+def _telling_genes(paths: Trajectories, basis: StateBasis) -> list[str]:
+    first, last = (paths.states[k][paths.inside[k]] for k in (0, -1))
+    if not len(first) or not len(last):
+        return []
+    change = np.abs((np.median(last, axis=0) - np.median(first, axis=0)) @ basis.loadings)
+    telling = np.argsort(-change * np.sqrt(np.clip(basis.r2, 0, 1)), kind="stable")
+    return [basis.genes[k] for k in telling[: MANY_GENES - 2]]
