@@ -143,7 +143,8 @@ class Service:
         """Put a job back into the queue whose worker was gone before the job began."""
         if self.journal.row(job.id)["first_fraction"] is not None or job.attempt >= MOST_ATTEMPTS:
             return False
-        if not self.journal.change(job.id, if_in=("running",), state="queued", message="Waiting for a worker"):
+        waiting = {"state": "queued", "message": "Waiting for a worker"}
+        if not self.journal.change(job.id, if_in=("running",), **waiting):
             return False
         del self.running[job.token]
         return True
