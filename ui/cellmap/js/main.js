@@ -1,0 +1,414 @@
+// A map's life: messages from Python come in one at a time, are drawn, and answers go back.
+
+import { frame, listenKeys, listenWheel, toPixels, zoomed } from "./axes.js";
+import { count, readTheme } from "./dom.js";
+import { Overtaken, array, loadPlotly, loadStyle } from "./fetching.js";
+import { MOST_3D, cellTraces, flatLayout, homeRanges, names, overTraces, pointSize, solidLayout } from "./figure.js";
+import { Hover } from "./hover.js";
+import { showLegend } from "./legend.js";
+import { Motion } from "./motion.js";
+import { Particles } from "./particles.js";
+import { extent, group, insidePolygon, medians, tally, withCodes } from "./points.js";
+import { Raster, webglWorks } from "./raster.js";
+import { save } from "./save.js";
+import { Selector } from "./select.js";
+import { build, showModes, showPlaying, showStatus } from "./view.js";
+
+const NO_GL = "This browser draws without WebGL: everything works, with less smooth zooming.";
+const CONFIG = { displayModeBar: false, doubleClick: false, scrollZoom: false, showTips: false, responsive: false };
+const maps = new WeakMap();
+
+export function receive(box, message) {
+  if (!maps.has(box)) maps.set(box, new CellMap(box));
+  maps.get(box).receive(message);
+}
+
+export function release(box) {
+  maps.get(box)?.destroy();
+  maps.delete(box);
+}
+
+class CellMap {
+  constructor(box) {
+    Object.assign(this, { box, mode: "pan", arrays: {}, notes: [], chosen: null, showLabels: true });
+    Object.assign(this, { scale: 1, ownOpacity: null, view: null, wanted: null, draws: 0, raster: !webglWorks() });
+  }
+
+  // Only the newest message matters; one is drawn at a time.
+  receive(message) {
+    this.send = message;
+    this.root = message.root;
+    this.pending = message.data;
+    this.running ??= this.run().finally(() => (this.running = null));
+  }
+
+  async run() {
+    while (this.pending && !this.gone) {
+      const spec = this.pending;
+      this.pending = null;
+      try {
+        await this.take(spec);
+      } catch (error) {
+        if (!(error instanceof Overtaken)) this.fail(error);
+      }
+    }
+  }
+
+  fail(error) {
+    if (!this.parts) return void (this.box.textContent = error.message);
+    this.parts.wait.hidden = false;
+    this.parts.wait.firstChild.textContent = error.message;
+    this.box.dataset.error = error.message;
+    console.error(error);
+  }
+
+  array(ref) {
+    const ask = () => this.send.setTriggerValue("missing", Date.now());
+    return array(this.root, ref, { ask, stale: () => this.gone || Boolean(this.pending) });
+  }
+
+  async take(spec) {
+    const started = performance.now();
+    await Promise.all([loadStyle(this.root, spec.code), loadPlotly(this.root, spec.plotly)]);
+    if (this.gone) return;
+    if (!this.parts) this.furnish(spec);
+    const arrays = await this.arraysOf(spec);
+    if (this.gone) return;
+    this.adopt(spec, arrays);
+    await this.draw();
+    this.box.dataset.takeMs = String(Math.round(performance.now() - started));
+  }
+
+  furnish(spec) {
+    this.box.style.setProperty("--ds-height", `${spec.height}px`);
+    this.parts = build(this.box, this);
+    this.gd = this.parts.gd;
+    this.theme = readTheme(this.box);
+    this.motion = new Motion(this);
+    this.particles = new Particles(this);
+    this.selector = new Selector(this);
+    this.hover = new Hover(this);
+    this.points = new Raster(this);
+    listenWheel(this);
+    listenKeys(this);
+    this.observer = new ResizeObserver(() => this.resize());
+    this.observer.observe(this.parts.plot);
+    this.observer.observe(this.box);
+    this.narrow();
+  }
+
+  async arraysOf(spec) {
+    const get = (ref) => this.array(ref);
+    const all = async (part, ...keys) => {
+      if (!part) return null;
+      const values = await Promise.all(keys.map((key) => get(part[key])));
+      return { ...part, spec: part, ...Object.fromEntries(keys.map((key, k) => [key, values[k]])) };
+    };
+    const { layers } = spec;
+    const [xy, codes, highlight, streamlines, arrows, particles, paths, picked] = await Promise.all([
+      get(spec.xy),
+      get(spec.colour.codes),
+      get(spec.highlight),
+      all(layers.streamlines, "xy", "starts", "speed", "agreement"),
+      all(layers.arrows, "xy", "uv", "agreement"),
+      all(layers.particles, "u", "v", "mask"),
+      all(layers.paths, "xy", "inside", "codes"),
+      this.chosen || spec.selected?.kind !== "categories" ? null : get({ id: spec.selected.array, type: spec.selected.type }),
+    ]);
+    return { xy, codes, highlight, streamlines, arrows, particles, paths, picked };
+  }
+
+  adopt(spec, arrays) {
+    const moved = this.spec?.xy.id !== spec.xy.id;
+    const recoloured = this.spec?.colour.codes.id !== spec.colour.codes.id || this.colour.label !== spec.colour.label;
+    if (this.spec && this.spec.dims !== spec.dims) window.Plotly.purge(this.gd);
+    if (this.spec?.layers.labels !== spec.layers.labels) this.showLabels = spec.layers.labels;
+    Object.assign(this, { spec, arrays, colour: spec.colour, dims: spec.dims, theme: readTheme(this.box) });
+    if (moved) {
+      this.extent = extent(arrays.xy, spec.dims);
+      this.view = this.wanted = null;
+      if (this.chosen && this.chosen.space !== spec.xy.id) this.chosen = null;
+    }
+    if (!this.chosen && spec.selected?.space === spec.xy.id) this.chosen = this.restore(spec.selected, arrays);
+    if (moved || recoloured) {
+      this.emphasisCodes = this.chosen?.array === spec.colour.codes.id ? new Set(this.chosen.codes) : null;
+      this.counts = tally(arrays.codes, spec.colour.colours.length);
+      this.hover.forget();
+    }
+    if (spec.dims === 2 && spec.colour.kind === "categories" && (moved || recoloured)) {
+      this.medians = medians(arrays.xy, arrays.codes, this.counts);
+    }
+    if (!spec.selection || spec.dims === 3) this.mode = "pan";
+    this.parts.plot.setAttribute("aria-label", spec.alt);
+    this.box.style.setProperty("--ds-height", `${spec.height}px`);
+    this.look3d();
+  }
+
+  look3d() {
+    this.box.classList.toggle("ds-dark", this.theme.dark);
+    this.parts.labelButton.hidden = this.colour.kind !== "categories" || this.dims === 3;
+    this.parts.labelButton.setAttribute("aria-pressed", String(this.showLabels));
+  }
+
+  restore(selected, arrays) {
+    const found =
+      selected.kind === "categories"
+        ? arrays.picked && withCodes(arrays.picked, selected.codes)
+        : insidePolygon(arrays.xy, selected.polygon);
+    return found ? { ...selected, ...found } : null;
+  }
+
+  emphasis() {
+    if (this.chosen) return this.chosen.mask;
+    if (this.emphasisCodes) return withCodes(this.arrays.codes, this.emphasisCodes).mask;
+    return this.arrays.highlight;
+  }
+
+  async draw() {
+    const started = performance.now();
+    const { xy, codes } = this.arrays;
+    const most = this.dims === 3 ? MOST_3D : 0;
+    Object.assign(this, group({ xy, dims: this.dims, codes, colour: this.colour, emphasis: this.emphasis(), most }));
+    this.notes = this.notesNow(most);
+    showModes(this.parts, this);
+    showLegend(this);
+    showStatus(this);
+    this.motion.use(this.arrays.paths);
+    await this.plotNow();
+    this.particles.use(this.arrays.particles);
+    this.follow();
+    this.parts.wait.hidden = true;
+    Object.assign(this.box.dataset, {
+      ready: "1",
+      points: this.drawn,
+      drawMs: Math.round(performance.now() - started),
+      draws: ++this.draws,
+      colour: this.colour.label,
+      selected: this.chosen ? this.chosen.total : 0,
+      renderer: this.raster && this.dims === 2 ? "raster" : "webgl",
+    });
+  }
+
+  notesNow(most) {
+    const notes = [];
+    if (this.raster) notes.push(this.dims === 2 ? NO_GL : "3-D needs WebGL, which this browser does not offer.");
+    if (most && this.spec.n > most) notes.push(`Drawn in 3-D: ${count(this.drawn)} of ${count(this.spec.n)} cells, at random.`);
+    return notes;
+  }
+
+  plotSize() {
+    const { clientWidth, clientHeight } = this.parts.plot;
+    return [Math.max(50, clientWidth), Math.max(50, clientHeight)];
+  }
+
+  get opacity() {
+    return this.ownOpacity ?? (this.spec.faint ? 0.3 : 0.9);
+  }
+
+  async plotNow() {
+    const [width, height] = this.plotSize();
+    this.size = pointSize(this.drawn, Math.min(width, height), this.spec) * this.scale;
+    this.parts.opacityInput.value = this.opacity;
+    const flat = this.dims === 2;
+    const cells = cellTraces(this, this.theme);
+    const drawnBelow = this.raster && flat;
+    const base = drawnBelow ? [{ type: "scatter", x: [null], y: [null], hoverinfo: "skip", showlegend: false }] : cells;
+    const data = [...(this.raster && !flat ? [] : base), ...overTraces(this, this.theme), ...this.motion.traces()];
+    const layout = flat ? this.flat(width, height) : solidLayout(this, this.theme);
+    Object.assign(layout, { width, height, datarevision: this.draws });
+    const first = !this.gd.classList.contains("js-plotly-plot") || !this.gd._fullLayout;
+    const config = { ...CONFIG, plotGlPixelRatio: Math.min(2, window.devicePixelRatio || 1) };
+    await window.Plotly[first ? "newPlot" : "react"](this.gd, data, layout, config);
+    if (first) this.listen();
+    this.points.use(drawnBelow ? cells : null);
+    if (flat) await this.placeNames();
+  }
+
+  flat(width, height) {
+    const inner = [width - 32, height - 32];
+    this.homeView = homeRanges(this.extent, inner);
+    return flatLayout(this, this.theme, { ranges: this.view ?? this.homeView, annotations: this.namesNow ?? [] });
+  }
+
+  toPixels = (x, y) => {
+    const f = frame(this);
+    return f ? toPixels(f, x, y) : [0, 0];
+  };
+
+  // Names keep their distance in pixels, so they are placed again when the view has changed.
+  placeNames() {
+    const annotations = names(this, this.theme, this.toPixels);
+    const text = JSON.stringify(annotations);
+    if (text === JSON.stringify(this.gd.layout.annotations ?? [])) return null;
+    this.namesNow = annotations;
+    return window.Plotly.relayout(this.gd, { annotations });
+  }
+
+  listen() {
+    this.gd.on("plotly_relayouting", () => this.follow());
+    this.gd.on("plotly_relayout", (change) => {
+      if (change.annotations) return;
+      const f = frame(this);
+      if (f && !change.width) this.view = [f.x, f.y];
+      this.follow();
+      if (f) this.placeNames();
+    });
+    this.gd.on("plotly_doubleclick", () => this.home());
+    this.gd.on("plotly_webglcontextlost", () => this.lost());
+    if (this.dims === 3) this.listenSolid();
+  }
+
+  listenSolid() {
+    this.gd.on("plotly_hover", ({ points, event }) => {
+      const cells = this.groups[points[0].curveNumber]?.cells;
+      const at = this.parts.plot.getBoundingClientRect();
+      if (cells) this.hover.show(cells[points[0].pointNumber], (event?.clientX ?? at.left) - at.left, (event?.clientY ?? at.top) - at.top);
+    });
+    this.gd.on("plotly_unhover", () => this.hover.hide());
+  }
+
+  lost() {
+    if (this.gone || this.raster) return;
+    this.raster = true;
+    window.Plotly.purge(this.gd);
+    this.again();
+  }
+
+  // What lies over the plot moves with it.
+  follow() {
+    const f = frame(this);
+    if (f) this.box.dataset.range = [...f.x, ...f.y].map((v) => v.toPrecision(6)).join(",");
+    this.selector.follow();
+    this.points.follow();
+    if (this.motion.paths) this.motion.paint();
+    this.particles.clear();
+  }
+
+  again() {
+    if (this.spec) this.receive({ ...this.send, data: this.pending ?? this.spec });
+  }
+
+  // A new view; requests within one frame are drawn once.
+  look(ranges) {
+    const due = this.wanted !== null;
+    this.wanted = ranges;
+    if (due) return;
+    requestAnimationFrame(() => {
+      const [x, y] = this.wanted;
+      this.wanted = null;
+      window.Plotly.relayout(this.gd, { "xaxis.range": x, "yaxis.range": y });
+    });
+  }
+
+  zoom(factor) {
+    const f = frame(this);
+    if (f) return this.look(zoomed(f, factor, [(f.x[0] + f.x[1]) / 2, (f.y[0] + f.y[1]) / 2]));
+    const eye = this.gd._fullLayout?.scene?._scene?.getCamera?.().eye;
+    if (eye) window.Plotly.relayout(this.gd, { "scene.camera.eye": { x: eye.x * factor, y: eye.y * factor, z: eye.z * factor } });
+  }
+
+  home() {
+    if (this.dims === 3) window.Plotly.relayout(this.gd, { "scene.camera": { eye: { x: 1.25, y: 1.25, z: 1.25 } } });
+    else this.look(this.homeView);
+  }
+
+  setMode(mode) {
+    this.mode = mode;
+    showModes(this.parts, this);
+    this.hover.hide();
+  }
+
+  escape() {
+    if (this.selector.cancel()) return;
+    if (this.mode !== "pan") this.setMode("pan");
+    else if (this.chosen) this.choose(null);
+    else if (this.emphasisCodes) this.pickGroups(null);
+  }
+
+  // Chooses cells, shows them, and tells Python the outline or the groups, never the cells.
+  choose(what) {
+    if (!what) this.chosen = this.emphasisCodes = null;
+    else {
+      const found = what.polygon ? insidePolygon(this.arrays.xy, what.polygon) : withCodes(this.arrays.codes, what.codes);
+      this.chosen = found.total ? { ...what, ...found, space: this.spec.xy.id } : null;
+      if (what.polygon) this.emphasisCodes = null;
+    }
+    const { mask, total, ...message } = this.chosen ?? {};
+    this.spec = { ...this.spec, selected: null };
+    this.send.setStateValue("selection", this.chosen ? { ...message, n: total } : null);
+    this.again();
+  }
+
+  pickGroups(code, add = false) {
+    const picked = new Set(add ? this.emphasisCodes : []);
+    const alone = this.emphasisCodes?.size === 1 && this.emphasisCodes.has(code);
+    if (code === null || (alone && !add)) picked.clear();
+    else if (add && picked.has(code)) picked.delete(code);
+    else picked.add(code);
+    this.emphasisCodes = picked.size ? picked : null;
+    if (!this.spec.selection) return this.again();
+    if (!picked.size) return this.choose(null);
+    const { codes: ref, names: texts, label } = this.colour;
+    const codes = [...picked].sort((a, b) => a - b);
+    const named = { codes, names: codes.map((c) => texts[c]), column: label };
+    return this.choose({ kind: "categories", array: ref.id, type: ref.type, ...named });
+  }
+
+  restyle({ scale, opacity }) {
+    if (scale) this.scale = scale;
+    if (opacity) this.ownOpacity = opacity;
+    clearTimeout(this.restyling);
+    this.restyling = setTimeout(() => this.again(), 60);
+  }
+
+  toggleLabels() {
+    this.showLabels = !this.showLabels;
+    this.look3d();
+    this.placeNames();
+  }
+
+  async save(kind) {
+    const { status } = this.parts;
+    status.textContent = "Making the figure…";
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    await save(this, kind).catch((error) => this.fail(error));
+    showStatus(this);
+  }
+
+  fullScreen() {
+    if (document.fullscreenElement) document.exitFullscreen();
+    else this.box.requestFullscreen?.();
+  }
+
+  narrow() {
+    this.box.classList.toggle("ds-narrow", this.box.clientWidth < 640);
+  }
+
+  resize() {
+    this.narrow();
+    const ratio = Math.min(2, window.devicePixelRatio || 1);
+    const [width, height] = this.plotSize();
+    for (const canvas of [this.parts.flow, this.parts.cloud]) {
+      canvas.width = width * ratio;
+      canvas.height = height * ratio;
+    }
+    const layout = this.gd._fullLayout;
+    if (!layout || (layout.width === width && layout.height === height)) return;
+    clearTimeout(this.resizing);
+    this.resizing = setTimeout(() => !this.gone && this.again(), 60);
+  }
+
+  destroy() {
+    this.gone = true;
+    if (!this.parts) return;
+    this.observer.disconnect();
+    this.motion.destroy();
+    this.particles.destroy();
+    const canvases = [...this.gd.querySelectorAll("canvas")];
+    window.Plotly.purge(this.gd);
+    for (const canvas of canvases) {
+      const context = canvas.getContext("webgl") ?? canvas.getContext("webgl2");
+      context?.getExtension("WEBGL_lose_context")?.loseContext();
+    }
+  }
+}

@@ -1,0 +1,159 @@
+// Lines over the cells: streamlines, arrows, predicted paths.
+
+const WIDTHS = [0.7, 1.1, 1.5, 2.0, 2.6];
+const FADES = [0.16, 0.4, 0.68, 0.94];
+const level = (value, steps) => Math.max(0, Math.min(steps - 1, Math.floor(value * steps)));
+
+function lineTrace(map, points, line, extra = {}) {
+  const three = map.dims === 3;
+  const trace = {
+    type: three ? "scatter3d" : "scatter",
+    mode: "lines",
+    x: points[0],
+    y: points[1],
+    hoverinfo: "skip",
+    showlegend: false,
+    connectgaps: false,
+    line: three ? { ...line, width: line.width * 2 } : { ...line, simplify: true },
+    ...extra,
+  };
+  return three ? { ...trace, z: points[2] } : trace;
+}
+
+function push(lists, values, at, dims) {
+  for (let d = 0; d < dims; d++) lists[d].push(at < 0 ? NaN : values[at * dims + d]);
+}
+
+function quantile(values, q) {
+  const sorted = Float32Array.from(values).sort();
+  return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] || 0;
+}
+
+// Each stretch of a line goes to the list of its width (speed) and its opacity (agreement).
+export function streamTraces(map, theme) {
+  const streams = map.arrays.streamlines;
+  if (!streams) return [];
+  const { dims } = map;
+  const { xy, starts, speed, agreement } = streams;
+  const fastest = speed ? quantile(speed, 0.95) || 1 : 1;
+  const lists = Array.from({ length: WIDTHS.length * FADES.length }, () => Array.from({ length: dims }, () => []));
+  const bin = (i) => {
+    const width = speed ? level(speed[i] / fastest, WIDTHS.length) : 2;
+    return width * FADES.length + (agreement ? level(agreement[i], FADES.length) : FADES.length - 1);
+  };
+  for (let k = 0; k + 1 < starts.length; k++) {
+    let current = -1;
+    for (let i = starts[k]; i < starts[k + 1]; i++) {
+      const now = i + 1 < starts[k + 1] ? bin(i) : current;
+      if (current >= 0) push(lists[current], xy, i, dims);
+      if (now === current) continue;
+      if (current >= 0) push(lists[current], xy, -1, dims);
+      push(lists[now], xy, i, dims);
+      current = now;
+    }
+    if (current >= 0) push(lists[current], xy, -1, dims);
+  }
+  const traces = lists
+    .map((points, j) => {
+      const line = { color: theme.stream, width: WIDTHS[Math.floor(j / FADES.length)] };
+      return points[0].length ? lineTrace(map, points, line, { opacity: FADES[j % FADES.length] }) : null;
+    })
+    .filter(Boolean);
+  return dims === 3 ? traces : [...traces, heads(streamHeads(map, streams), theme)];
+}
+
+// One arrowhead in the middle of a line, two on a long one.
+function streamHeads(map, { xy, starts, agreement }) {
+  const span = Math.max(...map.extent.high.map((high, d) => high - map.extent.low[d]));
+  const found = [];
+  for (let k = 0; k + 1 < starts.length; k++) {
+    const along = [0];
+    for (let i = starts[k] + 1; i < starts[k + 1]; i++) {
+      along.push(along.at(-1) + Math.hypot(xy[2 * i] - xy[2 * i - 2], xy[2 * i + 1] - xy[2 * i - 1]));
+    }
+    const length = along.at(-1);
+    for (const part of length > 0.3 * span ? [0.3, 0.75] : [0.55]) {
+      const at = starts[k] + Math.max(1, along.findIndex((s) => s >= part * length));
+      if (at >= starts[k + 1] || length < 0.01 * span) continue;
+      const [dx, dy] = [xy[2 * at] - xy[2 * at - 2], xy[2 * at + 1] - xy[2 * at - 1]];
+      found.push({ x: xy[2 * at], y: xy[2 * at + 1], dx, dy, agreement: agreement ? agreement[at] : 1 });
+    }
+  }
+  return found;
+}
+
+function heads(found, theme, size = 9) {
+  return {
+    type: "scatter",
+    mode: "markers",
+    x: found.map((h) => h.x),
+    y: found.map((h) => h.y),
+    hoverinfo: "skip",
+    showlegend: false,
+    marker: {
+      symbol: "triangle-up",
+      size,
+      color: theme.stream,
+      angle: found.map((h) => (Math.atan2(h.dx, h.dy) * 180) / Math.PI),
+      opacity: found.map((h) => FADES[level(h.agreement, FADES.length)]),
+      line: { width: 0 },
+    },
+  };
+}
+
+export function arrowTraces(map, theme) {
+  const arrows = map.arrays.arrows;
+  if (!arrows) return [];
+  const { dims } = map;
+  const { xy, uv, agreement } = arrows;
+  const lists = FADES.map(() => Array.from({ length: dims }, () => []));
+  const tips = [];
+  for (let i = 0; i < agreement.length; i++) {
+    const points = lists[level(agreement[i], FADES.length)];
+    for (let d = 0; d < dims; d++) {
+      const start = xy[i * dims + d];
+      points[d].push(start, start + uv[i * dims + d], NaN);
+    }
+    const [dx, dy] = [uv[i * dims], uv[i * dims + 1]];
+    tips.push({ x: xy[i * dims] + dx, y: xy[i * dims + 1] + dy, dx, dy, agreement: agreement[i] });
+  }
+  const traces = lists.map((points, j) =>
+    lineTrace(map, points, { color: theme.stream, width: 1.1 }, { opacity: FADES[j] }),
+  );
+  return dims === 3 ? traces : [...traces, heads(tips, theme, 6)];
+}
+
+// Predicted paths: solid while they stay within the data, dashed from where they leave it.
+export function pathTraces(map, theme) {
+  const paths = map.arrays.paths;
+  if (!paths) return [];
+  const { dims } = map;
+  const { spec, xy, inside } = paths;
+  const steps = spec.times.length;
+  const lists = new Map();
+  const listOf = (colour, dash) => {
+    const name = `${colour} ${dash}`;
+    if (!lists.has(name)) lists.set(name, { colour, dash, points: Array.from({ length: dims }, () => []) });
+    return lists.get(name).points;
+  };
+  for (const i of spec.drawn) {
+    const colour = pathColour(paths, i, theme);
+    let left = 1;
+    while (left < steps && inside[left * spec.n + i]) left++;
+    const solid = listOf(colour, "solid");
+    for (let t = 0; t < left; t++) push(solid, xy, t * spec.n + i, dims);
+    push(solid, xy, -1, dims);
+    if (left === steps) continue;
+    const dashed = listOf(colour, "dash");
+    for (let t = left - 1; t < steps; t++) push(dashed, xy, t * spec.n + i, dims);
+    push(dashed, xy, -1, dims);
+  }
+  return [...lists.values()].map(({ colour, dash, points }) =>
+    lineTrace(map, points, { color: colour, width: 1.4, dash }, { opacity: dash === "dash" ? 0.45 : 0.6 }),
+  );
+}
+
+export function pathColour(paths, i, theme) {
+  if (!paths.codes) return theme.dark ? "#ffb454" : "#c2410c";
+  return paths.spec.colours[paths.codes[i]] ?? paths.spec.missing;
+}
