@@ -13,11 +13,21 @@ from scipy import sparse
 
 from dynamics.elements import READ_ERRORS, matrix_shape, native, read_any, read_matrix, sparse_format, text
 from dynamics.errors import DataError, FileError
-from dynamics.tables import Note, noted, old_categories, opened, raw_matrix, raw_table, read_notes, table
+from dynamics.findings import Finding, note, warning
+from dynamics.tables import (
+    ID_COLUMNS,
+    SYMBOL_COLUMNS,
+    noted,
+    old_categories,
+    opened,
+    raw_matrix,
+    raw_table,
+    read_notes,
+    table,
+)
 from dynamics.write import write_h5ad
 
 __all__ = [
-    "Note",
     "find_gene",
     "gene_values",
     "matrix_names",
@@ -31,21 +41,6 @@ UNS_LIMIT = 64 * 1024**2
 """Bytes of one `uns` entry above which it is left out."""
 BLOCK = 4_000_000
 """Matrix entries read at a time while looking for one gene."""
-SYMBOL_COLUMNS = (
-    "gene_symbols",
-    "gene_symbol",
-    "symbol",
-    "symbols",
-    "feature_name",
-    "gene_name",
-    "gene_names",
-    "gene_short_name",
-    "gene",
-    "name",
-    "hgnc_symbol",
-    "mgi_symbol",
-)
-ID_COLUMNS = ("gene_ids", "gene_id", "ensembl_id", "feature_id", "ensembl")
 
 
 def read_h5ad(path: str | Path) -> AnnData:
@@ -68,7 +63,7 @@ def read_h5ad(path: str | Path) -> AnnData:
         The file has no cells' table, or its matrix does not fit its tables.
     """
     with opened(path) as file:
-        notes: list[Note] = []
+        notes: list[Finding] = []
         adata = _tables(file, notes)
         matrix, var, raw = _expression(file, adata.n_obs, notes)
         adata = AnnData(X=matrix, obs=adata.obs, var=var, uns=adata.uns, obsm=dict(adata.obsm), raw=raw)
@@ -90,7 +85,7 @@ def read_cells(path: str | Path) -> AnnData:
         The file has no cells' table.
     """
     with opened(path) as file:
-        notes: list[Note] = []
+        notes: list[Finding] = []
         return noted(_tables(file, notes), notes)
 
 
@@ -141,7 +136,7 @@ def find_gene(var: pd.DataFrame, name: str) -> str | None:
     return None
 
 
-def _tables(file: h5py.File, notes: list[Note]) -> AnnData:
+def _tables(file: h5py.File, notes: list[Finding]) -> AnnData:
     """Everything but the matrices."""
     obs = table(file, "obs", "cell", notes)
     var = table(file, "var", "gene", notes) if "var" in file else None
@@ -155,7 +150,9 @@ def _tables(file: h5py.File, notes: list[Note]) -> AnnData:
     return adata
 
 
-def _expression(file: h5py.File, n_obs: int, notes: list[Note]) -> tuple[Any, pd.DataFrame, AnnData | None]:
+def _expression(
+    file: h5py.File, n_obs: int, notes: list[Finding]
+) -> tuple[Any, pd.DataFrame, AnnData | None]:
     """X, its genes, and `raw` as a data set of its own."""
     var = table(file, "var", "gene", []) if "var" in file else pd.DataFrame(index=pd.Index([], dtype=object))
     raw = raw_matrix(file)
@@ -168,7 +165,7 @@ def _expression(file: h5py.File, n_obs: int, notes: list[Note]) -> tuple[Any, pd
         return x, var, AnnData(X=raw_x, var=raw_var) if raw else None
     if raw_x is None:
         return None, var, None
-    notes.append(Note("raw-only", "The file has no X; the matrix kept in raw is used in its place."))
+    notes.append(note("raw-only", "The file has no X; the matrix kept in raw is used in its place."))
     return raw_x, raw_var, None
 
 
@@ -191,7 +188,7 @@ def _by_rows(matrix: Any) -> Any:
 
 
 def _matching(
-    file: h5py.File, group: str, shape: tuple[int, ...], notes: list[Note]
+    file: h5py.File, group: str, shape: tuple[int, ...], notes: list[Finding]
 ) -> Iterator[tuple[str, Any]]:
     """The arrays of a group whose first dimensions are `shape`; the others are noted and left out."""
     for name, values in _elements(file, group, notes):
@@ -201,20 +198,19 @@ def _matching(
         if found is None or tuple(found[: len(shape)]) != shape:
             rows = f"{found[0]:,}" if found else "no"
             notes.append(
-                Note(
+                warning(
                     f"{group}-shape",
                     f'{group}["{name}"] has {rows} rows where {shape[0]:,} were expected; it was left out.',
                     "Compute it again on the same cells and genes, and save the file.",
-                    "warning",
                 )
             )
         elif isinstance(values, np.ndarray) and values.dtype.kind not in "biufc":
-            notes.append(Note("not-numbers", f'{group}["{name}"] does not hold numbers; it was left out.'))
+            notes.append(note("not-numbers", f'{group}["{name}"] does not hold numbers; it was left out.'))
         else:
             yield name, values
 
 
-def _elements(file: h5py.File, group: str, notes: list[Note]) -> Iterator[tuple[str, Any]]:
+def _elements(file: h5py.File, group: str, notes: list[Finding]) -> Iterator[tuple[str, Any]]:
     """Every readable element of a group; in files of anndata 0.6 the group is one table."""
     source = file.get(group)
     if isinstance(source, h5py.Dataset):
@@ -226,10 +222,10 @@ def _elements(file: h5py.File, group: str, notes: list[Note]) -> Iterator[tuple[
         try:
             yield name, read_any(source[name])
         except (*READ_ERRORS, IORegistryError, RecursionError):
-            notes.append(Note("unreadable-element", f'{group}["{name}"] cannot be read and was left out.'))
+            notes.append(note("unreadable-element", f'{group}["{name}"] cannot be read and was left out.'))
 
 
-def _unstructured(file: h5py.File, notes: list[Note]) -> Iterator[tuple[str, Any]]:
+def _unstructured(file: h5py.File, notes: list[Finding]) -> Iterator[tuple[str, Any]]:
     """The entries of `uns` that are readable and not huge."""
     source = file.get("uns")
     if not isinstance(source, h5py.Group):
@@ -239,12 +235,12 @@ def _unstructured(file: h5py.File, notes: list[Note]) -> Iterator[tuple[str, Any
         if is_old and name.removesuffix("_categories") in old_categories(file):
             continue
         if _size(source[name]) > UNS_LIMIT:
-            notes.append(Note("large-uns", f'uns["{name}"] is larger than 64 MB and was left out.'))
+            notes.append(note("large-uns", f'uns["{name}"] is larger than 64 MB and was left out.'))
             continue
         try:
             yield name, read_any(source[name])
         except (*READ_ERRORS, IORegistryError, RecursionError):
-            notes.append(Note("unknown-uns", f'uns["{name}"] is of an unknown kind and was left out.'))
+            notes.append(note("unknown-uns", f'uns["{name}"] is of an unknown kind and was left out.'))
 
 
 def _size(element: h5py.Group | h5py.Dataset) -> int:

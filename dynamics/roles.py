@@ -185,6 +185,12 @@ def representations(adata: "AnnData") -> list[str]:
     return sorted(keys, key=preference)
 
 
+def array(adata: "AnnData", key: str) -> np.ndarray:
+    """An array of `obsm` as dense numbers, (n_cells, width)."""
+    values = adata.obsm[key]
+    return values.toarray() if sparse.issparse(values) else np.asarray(values)
+
+
 def _time(obs: pd.DataFrame, reasons: dict[str, str]) -> tuple[str | None, str | None]:
     candidate = find_time(obs)
     if candidate is None:

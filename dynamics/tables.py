@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,36 +13,48 @@ from anndata import AnnData
 
 from dynamics.elements import read_frame, text
 from dynamics.errors import FileError
+from dynamics.findings import Finding, note, warning
+
+SYMBOL_COLUMNS = (
+    "gene_symbols",
+    "gene_symbol",
+    "symbol",
+    "symbols",
+    "feature_name",
+    "gene_name",
+    "gene_names",
+    "gene_short_name",
+    "gene",
+    "name",
+    "hgnc_symbol",
+    "mgi_symbol",
+)
+ID_COLUMNS = ("gene_ids", "gene_id", "ensembl_id", "feature_id", "ensembl")
+FIELDS = ("level", "code", "message", "fix")
 
 
-@dataclass(frozen=True)
-class Note:
-    """Something that was noticed while reading, for the findings."""
-
-    code: str
-    message: str
-    fix: str = ""
-    level: str = "note"
-
-
-def read_notes(adata: AnnData) -> list[Note]:
+def read_notes(adata: AnnData) -> list[Finding]:
     """What was noticed when the data set was read."""
     kept = adata.uns.get("driftscope", {})
     texts = kept.get("read_notes", "[]") if isinstance(kept, Mapping) else "[]"
-    return [Note(**note) for note in json.loads(str(texts))]
+    try:
+        return [Finding(**{key: str(row[key]) for key in FIELDS}) for row in json.loads(str(texts))]
+    except (ValueError, TypeError, LookupError):  # somebody else's entry of that name
+        return []
 
 
-def noted(adata: AnnData, notes: list[Note]) -> AnnData:
+def noted(adata: AnnData, notes: list[Finding]) -> AnnData:
     """The data set with its reading notes under `uns["driftscope"]` (changes `adata`, which is ours)."""
     kept = adata.uns.get("driftscope", {})
     if notes and isinstance(kept, Mapping):
         earlier = read_notes(adata)
-        all_notes = [*earlier, *(note for note in notes if note not in earlier)]
-        adata.uns["driftscope"] = {**kept, "read_notes": json.dumps([asdict(note) for note in all_notes])}
+        all_notes = [*earlier, *(new for new in notes if new not in earlier)]
+        adata.uns["driftscope"] = {**kept, "read_notes": json.dumps([asdict(one) for one in all_notes])}
     return adata
 
 
 def opened(path: str | Path) -> h5py.File:
+    """Open an h5ad file for reading; files are never changed once written, so no lock is taken."""
     try:
         return h5py.File(path, "r", locking=False)
     except OSError as error:
@@ -51,7 +63,14 @@ def opened(path: str | Path) -> h5py.File:
         ) from error
 
 
-def table(file: h5py.File, name: str, what: str, notes: list[Note]) -> pd.DataFrame:
+def table(file: h5py.File, name: str, what: str, notes: list[Finding]) -> pd.DataFrame:
+    """Read `obs` or `var` with unique names; what was noticed is added to `notes`.
+
+    Raises
+    ------
+    FileError
+        The table is missing or cannot be read.
+    """
     if name not in file:
         raise FileError(
             f'The file has no table "{name}", which every h5ad file has. '
@@ -60,22 +79,21 @@ def table(file: h5py.File, name: str, what: str, notes: list[Note]) -> pd.DataFr
     frame, skipped = read_frame(file[name], old_categories(file))
     for column in skipped:
         message = f'Column "{column}" of {name} cannot be read and was left out.'
-        notes.append(Note("unreadable-column", message))
+        notes.append(note("unreadable-column", message))
     return _unique(frame, what, notes)
 
 
-def _unique(frame: pd.DataFrame, what: str, notes: list[Note]) -> pd.DataFrame:
+def _unique(frame: pd.DataFrame, what: str, notes: list[Finding]) -> pd.DataFrame:
     repeated = frame.index.duplicated()
     if not repeated.any():
         return frame
     example = frame.index[repeated][0]
     notes.append(
-        Note(
+        warning(
             f"duplicate-{what}-names",
             f'{int(repeated.sum()):,} {what} names occur more than once, such as "{example}"; '
             'numbers were added ("-1", "-2", …) so that each is unique.',
             f"Nothing needs to be done; to keep your own {what} names, make them unique and upload again.",
-            "warning",
         )
     )
     counts: dict[str, int] = {}
@@ -108,5 +126,5 @@ def raw_matrix(file: h5py.File) -> tuple[Any, Any] | None:
     return (file["raw.X"], file["raw.var"]) if "raw.X" in file and "raw.var" in file else None
 
 
-def raw_table(file: h5py.File, notes: list[Note]) -> pd.DataFrame:
+def raw_table(file: h5py.File, notes: list[Finding]) -> pd.DataFrame:
     return _unique(read_frame(raw_matrix(file)[1], old_categories(file))[0], "gene", notes)

@@ -1,0 +1,32 @@
+"""What was noticed about a data set, in plain words, with what to do about it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that the user should know."""
+
+    level: str
+    """"error" (must be mended before dynamics can be learned), "warning" or "note"."""
+    code: str
+    """Short name for scripts, such as "few-cells"."""
+    message: str
+    """What was found, with names and numbers."""
+    fix: str = ""
+    """What to do about it, in a sentence."""
+
+
+def note(code: str, message: str, fix: str = "") -> Finding:
+    """Something good to know."""
+    return Finding("note", code, message, fix)
+
+
+def warning(code: str, message: str, fix: str) -> Finding:
+    """Something worth a look."""
+    return Finding("warning", code, message, fix)
+
+
+def error(code: str, message: str, fix: str) -> Finding:
+    """Something that must be mended before dynamics can be learned."""
+    return Finding("error", code, message, fix)
