@@ -59,7 +59,7 @@ class StateBasis:
         missing = [gene for gene in genes if gene not in place]
         if missing:
             raise DataError(
-                f"{len(missing)} of {len(genes)} genes are not among the {len(self.genes):,} genes of the model: "
+                f"{len(missing)} of {len(genes)} genes are not among the model’s {len(self.genes):,}: "
                 f"{', '.join(missing[:5])}{' …' if len(missing) > 5 else ''}. Choose genes of the data set."
             )
         return np.array([place[gene] for gene in genes], dtype=np.int64)

@@ -19,6 +19,9 @@ CELLS_PER_BOX = 4
 BLUR = 0.5
 """Width of the Gaussian blur, in grid steps, as in scVelo's `smooth`."""
 
+THIN = 0.3
+"""A box needs this many times the square root of the cells in the box of a typical cell."""
+
 ISLAND = 0.004
 """Connected pieces of the map with a smaller share of the cells are left out."""
 
@@ -102,7 +105,7 @@ def flow_on_grid(
     n
         Boxes along the longest axis; by default 50 (22 in three dimensions), and fewer when cells are few.
     min_mass
-        Smoothed count of cells (in multiples of their mean weight) from which a box counts as occupied.
+        Smoothed count of cells, in multiples of their mean weight, that a box needs at least.
 
     Raises
     ------
@@ -128,7 +131,8 @@ def flow_on_grid(
     agreement = _length([smoothed(weight * heading[:, axis]) for axis in range(n_axes)]) / safe
     count = _box_counts(place // fine, shape)
     mass = mass / weight.mean()
-    mask = _drop_islands((count > 0) & (mass >= min_mass), count)
+    enough = max(min_mass, THIN * float(np.median(mass[tuple((place // fine).T)])) ** 0.5)
+    mask = _drop_islands((count > 0) & (mass >= enough), count)
     axes = tuple(low[axis] + step * (np.arange(shape[axis]) + 0.5) for axis in range(n_axes))
     return FlowGrid(axes, velocity, mass, np.clip(agreement, 0, 1), mask)
 

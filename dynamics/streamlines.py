@@ -6,11 +6,14 @@ import numpy as np
 
 from dynamics.flow import FlowGrid, interpolate
 
-STRIDE = 0.25
+STRIDE = 0.3
 """Length of an integration step, in boxes."""
 
-LINES_ACROSS = 22
+LINES_ACROSS = 30
 """Lines side by side along the longest axis at density 1."""
+
+SPARSE = 3
+"""The first lines start from every third box."""
 
 LONGEST = 1.2
 """Longest half of a line, in lengths of the longest axis."""
@@ -54,7 +57,7 @@ def streamlines(grid: FlowGrid, *, density: float = 1.0, min_length: float = 2.5
     Parameters
     ----------
     density
-        1 puts about 22 lines side by side across the longest axis; 2 twice as many.
+        1 puts about 30 lines side by side across the longest axis; 2 twice as many.
     min_length
         Shortest line that is drawn, in boxes.
 
@@ -62,13 +65,15 @@ def streamlines(grid: FlowGrid, *, density: float = 1.0, min_length: float = 2.5
     ----------
     Jobard and Lefer, Creating Evenly-Spaced Streamlines of Arbitrary Density, 1997 (the spacing).
     """
-    seeds = np.argwhere(grid.mask)
-    paths = _both_ways(grid, seeds.astype(np.float64))
-    spacing = max(grid.mask.shape) / (LINES_ACROSS * density)
-    chosen = _evenly_spaced(paths, spacing=spacing, shape=grid.mask.shape, min_steps=int(min_length / STRIDE))
+    seeds = np.argwhere(grid.mask).astype(np.float64)
+    first = (seeds % SPARSE == 0).all(axis=1)
+    room = _Room(max(grid.mask.shape) / (LINES_ACROSS * density), grid.mask.shape)
+    chosen = []
+    for some in (seeds[first], seeds[~first]):  # most of the later seeds lie near lines of the first ones
+        paths = _both_ways(grid, some[~room.near(some)])
+        chosen += _evenly_spaced(paths, room, min_steps=int(min_length / STRIDE))
     origin = np.array([axis[0] for axis in grid.axes])
-    lines = [origin + grid.step * path for path in chosen]
-    return _described(grid, lines)
+    return _described(grid, [origin + grid.step * path for path in chosen])
 
 
 def grid_arrows(grid: FlowGrid, *, every: int = 1) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -97,34 +102,48 @@ def grid_arrows(grid: FlowGrid, *, every: int = 1) -> tuple[np.ndarray, np.ndarr
     return points, vectors * shrink * scale, grid.agreement[index]
 
 
-def _both_ways(grid: FlowGrid, seeds: np.ndarray) -> list[np.ndarray]:
-    """Follow the flow from seeds, (m, e) in boxes, both ways; one path (k, e) in boxes per seed."""
-    ahead, n_ahead = _follow(grid, seeds, 1.0)
-    behind, n_behind = _follow(grid, seeds, -1.0)
-    paths = []
-    for k in range(len(seeds)):
-        back = behind[n_behind[k] - 1 : 0 : -1, k] if n_behind[k] > 1 else behind[:0, k]
-        paths.append(np.concatenate([back, ahead[: n_ahead[k], k]]))
-    return paths
+@dataclass(frozen=True)
+class _Paths:
+    """Paths of equal room, (m, 2 n_steps + 1, e) in boxes; each is valid from its `start` to its `stop`."""
+
+    points: np.ndarray
+    start: np.ndarray
+    stop: np.ndarray
+
+    @property
+    def middle(self) -> int:
+        """Where each path has its seed."""
+        return self.points.shape[1] // 2
 
 
-def _follow(grid: FlowGrid, seeds: np.ndarray, sign: float) -> tuple[np.ndarray, np.ndarray]:
+def _both_ways(grid: FlowGrid, seeds: np.ndarray) -> _Paths:
+    """Follow the flow from seeds, (m, e) in boxes, both ways."""
+    n_seeds = len(seeds)
+    sign = np.repeat([1.0, -1.0], n_seeds)[:, None]
+    points, length = _follow(grid, np.concatenate([seeds, seeds]), sign)
+    ahead, behind = points[:, :n_seeds], points[:, n_seeds:]
+    middle = len(points) - 1
+    both = np.concatenate([behind[:0:-1], ahead]).swapaxes(0, 1).copy()
+    return _Paths(both, middle - length[n_seeds:] + 1, middle + length[:n_seeds])
+
+
+def _follow(grid: FlowGrid, seeds: np.ndarray, sign: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Take midpoint steps of equal length for all seeds at once, until each leaves the mask.
 
-    Returns the points, (n_steps, m, e) in boxes, and how many of them each path has, (m,).
+    `sign`, (m, 1), is 1 to go with the flow and −1 to go against it. Returns the points,
+    (n_steps + 1, m, e) in boxes, and how many of them each path has, (m,).
     """
     heading = _headings(grid)
     n_steps = int(LONGEST * max(grid.mask.shape) / STRIDE)
-    points = np.full((n_steps + 1, *seeds.shape), np.nan)
+    points = np.zeros((n_steps + 1, *seeds.shape))
     points[0] = seeds
     length = np.ones(len(seeds), dtype=np.int64)
-    alive, here = np.arange(len(seeds)), seeds
+    alive, here, stride = np.arange(len(seeds)), seeds, STRIDE * sign
     for k in range(n_steps):
-        first = _read(heading, here)
-        middle = _read(heading, here + 0.5 * sign * STRIDE * _unit(first))
-        new = here + sign * STRIDE * _unit(middle)
-        moving = (np.linalg.norm(middle, axis=1) > 0) & _inside(grid, new)
-        alive, here = alive[moving], new[moving]
+        middle = _read(heading, here + 0.5 * stride * _unit(_read(heading, here)))
+        new = here + stride * _unit(middle)
+        moving = middle.any(axis=1) & _inside(grid, new)
+        alive, here, stride = alive[moving], new[moving], stride[moving]
         if not len(alive):
             break
         points[k + 1, alive] = here
@@ -142,93 +161,108 @@ def _headings(grid: FlowGrid) -> np.ndarray:
 def _read(values: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Return values, (n_0, n_1[, n_2], e), linearly interpolated at points, (m, e) in boxes."""
     shape = np.array(values.shape[:-1])
-    low = np.clip(np.floor(points).astype(np.int64), 0, shape - 2)
-    share = np.clip(points - low, 0, 1)
+    strides = np.append(np.cumprod(shape[:0:-1])[::-1], 1)
+    points = np.minimum(np.maximum(points, 0), shape - 1)
+    low = np.minimum(points.astype(np.int64), shape - 2)
+    share = points - low
+    sides = (1 - share, share)
+    base, flat = low @ strides, values.reshape(-1, values.shape[-1])
     total = np.zeros((len(points), values.shape[-1]))
     for corner in np.ndindex(*(2,) * len(shape)):
-        weight = np.prod(np.where(corner, share, 1 - share), axis=1)
-        total += weight[:, None] * values[tuple((low + corner).T)]
+        weight = sides[corner[0]][:, 0]
+        for axis in range(1, len(shape)):
+            weight = weight * sides[corner[axis]][:, axis]
+        total += weight[:, None] * flat.take(base + int(np.dot(corner, strides)), axis=0)
     return total
 
 
 def _unit(v: np.ndarray) -> np.ndarray:
-    return v / np.maximum(np.linalg.norm(v, axis=1, keepdims=True), 1e-12)
+    return v / np.sqrt(np.maximum(np.einsum("me,me->m", v, v), 1e-24))[:, None]
 
 
 def _inside(grid: FlowGrid, points: np.ndarray) -> np.ndarray:
     """Tell which points, (m, e) in boxes, lie in a box of the mask."""
-    box = np.rint(points).astype(np.int64)
-    within = ((box >= 0) & (box < grid.mask.shape)).all(axis=1)
-    box = np.clip(box, 0, np.array(grid.mask.shape) - 1)
+    box = (points + 0.5).astype(np.int64)
+    within = ((points >= -0.5) & (box < grid.mask.shape)).all(axis=1)
+    box = np.minimum(box, np.array(grid.mask.shape) - 1)
     return within & grid.mask[tuple(box.T)]
 
 
-def _evenly_spaced(
-    paths: list[np.ndarray], *, spacing: float, shape: tuple[int, ...], min_steps: int
-) -> list[np.ndarray]:
+class _Room:
+    """Which cells of two lattices, one with the spacing and one with half of it, have lines in them."""
+
+    def __init__(self, spacing: float, shape: tuple[int, ...]) -> None:
+        self._pitches = (spacing, spacing / 2)
+        self._shapes = [[int(np.ceil((s + 1) / pitch)) + 1 for s in shape] for pitch in self._pitches]
+        self._taken = [np.zeros(int(np.prod(n_cells)), dtype=bool) for n_cells in self._shapes]
+
+    def near(self, points: np.ndarray) -> np.ndarray:
+        """Tell which points, (m, e) in boxes, are within the spacing of a line."""
+        return self._taken[0][self._cells(points, 0)]
+
+    def close(self, points: np.ndarray) -> np.ndarray:
+        """Tell which points, (m, e) in boxes, are within half the spacing of a line."""
+        return self._taken[1][self._cells(points, 1)]
+
+    def narrow(self, points: np.ndarray) -> np.ndarray:
+        """Return the cell of each point, (m,), on the lattice with half the spacing."""
+        return self._cells(points, 1)
+
+    def take(self, points: np.ndarray) -> None:
+        """Take the cells that a line, (m, e) in boxes, goes through."""
+        for which, taken in enumerate(self._taken):
+            taken[self._cells(points, which)] = True
+
+    def _cells(self, points: np.ndarray, which: int) -> np.ndarray:
+        cell = ((points + 0.5) / self._pitches[which]).astype(np.int64)
+        return np.ravel_multi_index(tuple(cell.T), self._shapes[which])
+
+
+def _evenly_spaced(paths: _Paths, room: _Room, *, min_steps: int) -> list[np.ndarray]:
     """Choose paths, longest first, and cut them where they come close to one chosen before."""
-    wide, narrow = _Occupancy(spacing, shape), _Occupancy(spacing / 2, shape)
+    length = paths.stop - paths.start
     chosen = []
-    for k in np.argsort([-len(path) for path in paths], kind="stable"):
-        path = paths[k]
-        if len(path) < min_steps:
+    for k in np.argsort(-length, kind="stable"):
+        if length[k] < min_steps:
             break
-        path = _without_return(path, narrow)
-        free = ~narrow.taken(path) & ~wide.taken(path)
-        start, stop = _longest_run(free)
-        start, stop = _extended(~narrow.taken(path), start, stop)
+        if room.near(paths.points[k, paths.middle][None])[0]:
+            continue
+        path = paths.points[k, paths.start[k] : paths.stop[k]]
+        seed = paths.middle - int(paths.start[k])
+        start, stop = _free_run(room.close(path), seed)
+        start, stop = _without_return(room.narrow(path), start, stop, seed=seed)
         if stop - start >= min_steps:
-            chosen.append(path[start:stop])
-            narrow.take(path[start:stop])
-            wide.take(path[start:stop])
+            chosen.append(path[start:stop].copy())
+            room.take(chosen[-1])
     return chosen
 
 
-class _Occupancy:
-    """Which cells of a lattice with a given pitch, in boxes, lines have been drawn in."""
-
-    def __init__(self, pitch: float, shape: tuple[int, ...]) -> None:
-        self._pitch = pitch
-        self._taken = np.zeros([int(np.ceil((s + 1) / pitch)) + 1 for s in shape], dtype=bool)
-
-    def cells(self, path: np.ndarray) -> np.ndarray:
-        """Return the flat cell of each vertex, (m,)."""
-        cell = ((path + 0.5) / self._pitch).astype(np.int64)
-        return np.ravel_multi_index(tuple(cell.T), self._taken.shape)
-
-    def taken(self, path: np.ndarray) -> np.ndarray:
-        return self._taken.ravel()[self.cells(path)]
-
-    def take(self, path: np.ndarray) -> None:
-        self._taken.ravel()[self.cells(path)] = True
+def _free_run(taken: np.ndarray, seed: int) -> tuple[int, int]:
+    """Return start and stop of the stretch around the seed that is not taken."""
+    if taken[seed]:
+        return seed, seed
+    before, after = np.flatnonzero(taken[:seed]), np.flatnonzero(taken[seed:])
+    return (int(before[-1]) + 1 if len(before) else 0), (seed + int(after[0]) if len(after) else len(taken))
 
 
-def _without_return(path: np.ndarray, occupancy: _Occupancy) -> np.ndarray:
-    """Cut a path where it comes back to a cell that it had left, as on a closed orbit."""
-    cells = occupancy.cells(path)
-    entries = np.flatnonzero(np.concatenate([[True], cells[1:] != cells[:-1]]))
-    _, first = np.unique(cells[entries], return_index=True)
-    again = np.setdiff1d(np.arange(len(entries)), first)
-    return path if not len(again) else path[: entries[again[0]]]
-
-
-def _longest_run(free: np.ndarray) -> tuple[int, int]:
-    """Return start and stop of the longest stretch of True."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], free.astype(np.int8), [0]])))
-    if not len(edges):
-        return 0, 0
-    starts, stops = edges[::2], edges[1::2]
-    k = int(np.argmax(stops - starts))
-    return int(starts[k]), int(stops[k])
-
-
-def _extended(free: np.ndarray, start: int, stop: int) -> tuple[int, int]:
-    """Extend a stretch both ways as long as `free` holds."""
+def _without_return(cells: np.ndarray, start: int, stop: int, *, seed: int) -> tuple[int, int]:
+    """Cut a path where it comes back to a cell of its own, as on a closed orbit; first ahead, then behind."""
     if start == stop:
         return start, stop
-    before = np.flatnonzero(~free[:start])
-    after = np.flatnonzero(~free[stop:])
-    return (int(before[-1]) + 1 if len(before) else 0), (stop + int(after[0]) if len(after) else len(free))
+    stop = seed + _first_return(cells[seed:stop], cells[:0])
+    start = seed + 1 - _first_return(cells[start : seed + 1][::-1], cells[seed:stop])
+    return start, stop
+
+
+def _first_return(cells: np.ndarray, visited: np.ndarray) -> int:
+    """Return how many steps a path goes before it enters a cell that it, or a path before it, was in."""
+    entries = np.flatnonzero(np.diff(cells, prepend=-1))
+    values, first = np.unique(cells[entries], return_index=True)
+    new = np.zeros(len(entries), dtype=bool)
+    new[first[~np.isin(values, visited[visited != cells[0]])]] = True
+    new[0] = True
+    again = np.flatnonzero(~new)
+    return int(entries[again[0]]) if len(again) else len(cells)
 
 
 def _described(grid: FlowGrid, lines: list[np.ndarray]) -> Streamlines:
