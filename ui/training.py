@@ -102,6 +102,7 @@ def start(work: state.Workspace, config: TrainConfig) -> None:
     )
     if right.button("Train", type="primary", width="stretch", key="train"):
         params = {"dataset": work.dataset.id, "config": config.to_json(), "name": name.strip() or usual}
+        params["cli"] = cli_line(work, config)
         id = state.jobs().submit("train", params, title=f"Train {params['name']}", dataset=work.dataset.id)
         state.remember(JOB, id)
         st.rerun()

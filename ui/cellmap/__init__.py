@@ -49,6 +49,7 @@ __all__ = [
     "inside_polygon",
     "ordered",
     "routes",
+    "selected",
 ]
 
 NO_LAYERS = Layers()
@@ -120,8 +121,6 @@ def cell_map(
     places = np.asarray(xy, dtype=np.float32)
     _check(places, colour, highlight)
     space = reference(places, "f4")
-    state = st.session_state.get(key)
-    chosen = state.get("selection") if isinstance(state, Mapping) else None
     data = {
         "code": buffers.code_version(),
         "plotly": buffers.plotly_version(),
@@ -134,7 +133,7 @@ def cell_map(
         "layers": layers.message(places.shape[1]),
         "selection": selection,
         "highlight": None if highlight is None else reference(highlight, "u1"),
-        "selected": chosen,
+        "selected": _message(key),
         "axes": list(axes[: places.shape[1]]),
         "height": int(height),
         "pointSize": point_size,
@@ -146,6 +145,17 @@ def cell_map(
         key=key, data=data, on_selection_change=on_select or _nothing, on_missing_change=_nothing
     )
     return read_event(result.selection, space)
+
+
+def selected(key: str, xy: np.ndarray) -> MapEvent | None:
+    """Return what is chosen on a map, for what stands above the map or goes into it.
+
+    Parameters
+    ----------
+    key, xy
+        As given to `cell_map`.
+    """
+    return read_event(_message(key), reference(np.asarray(xy, dtype=np.float32), "f4"))
 
 
 def colour_message(colour: Colour, *, title: str = "") -> dict[str, object]:
@@ -181,6 +191,12 @@ def _check(places: np.ndarray, colour: Colour, highlight: np.ndarray | None) -> 
     for what, array in (("colours", colour), ("highlighted cells", highlight)):
         if array is not None and len(array) != len(places):
             raise DataError(f"The map has {len(places):,} cells, but there are {len(array):,} {what}.")
+
+
+def _message(key: str) -> object:
+    """Return what the browser last said of the selection."""
+    state = st.session_state.get(key)
+    return state.get("selection") if isinstance(state, Mapping) else None
 
 
 def _nothing() -> None:
