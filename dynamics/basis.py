@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from dynamics.roles import Roles
+    from dynamics.snapshots import Snapshots
 
 RIDGE = 1e-6
 """Added to the states' variances, relative to the largest, so that idle dimensions do no harm."""
@@ -123,6 +124,23 @@ def fit_basis(
         mean=(mean - centre @ loadings).astype(np.float32),
         r2=np.clip(r2, 0, 1).astype(np.float32),
     )
+
+
+def from_anndata(adata: "AnnData", roles: "Roles", snapshots: "Snapshots") -> StateBasis | None:
+    """Fit the map from the states of snapshots to all genes of their data set; None where it has none.
+
+    Raises
+    ------
+    DataError
+        The expression values are not all finite.
+    """
+    expression = log_expression(adata, roles)
+    if expression is None:
+        return None
+    if len(snapshots.cells) < adata.n_obs:
+        rows = expression.tocsr() if sparse.issparse(expression) else expression
+        expression = rows[snapshots.cells]
+    return fit_basis(expression, snapshots.states, list(adata.var_names))
 
 
 def log_expression(adata: "AnnData", roles: "Roles") -> np.ndarray | sparse.spmatrix | sparse.sparray | None:
