@@ -26,6 +26,9 @@ QUIET = {
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
     "distributed.worker.memory.terminate": 0.95,
+    "distributed.worker.memory.monitor-interval": "200ms",
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.system-monitor.interval": "2s",
     "distributed.scheduler.allowed-failures": 0,
     "distributed.comm.timeouts.connect": f"{CONNECT_S}s",
 }

@@ -127,6 +127,13 @@ class Journal:
                 raise
             db.execute("COMMIT")
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep the file open: the last one to close it would have to tidy it up each time."""
+        with self._connection() as db:
+            db.execute("SELECT 1 FROM jobs").fetchone()
+            yield
+
     # jobs
 
     def add(

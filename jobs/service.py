@@ -378,6 +378,7 @@ def serve(
             service = Service(home, cluster, warm_up=warm_up, idle_s=idle_s)
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: setattr(service, "ending", True))
-            service.run()
+            with service.journal.held():
+                service.run()
         finally:
             cluster.close()

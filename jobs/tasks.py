@@ -36,9 +36,9 @@ TASKS: Mapping[str, Task] = MappingProxyType(
         "ingest": Task("jobs.work:ingest", "Open a file"),
         "demo": Task("jobs.work:demo", "Open a demo"),
         "prepare": Task("jobs.work:prepare", "Prepare the data"),
-        "train": Task("jobs.work:train", "Train a model", resumable=True),
-        "simulate": Task("jobs.work:simulate", "Predict cells"),
-        "annotate": Task("jobs.work:annotate", "Write results into the data"),
+        "train": Task("jobs.work_models:train", "Train a model", resumable=True),
+        "simulate": Task("jobs.work_models:simulate", "Predict cells"),
+        "annotate": Task("jobs.work_models:annotate", "Write results into the data"),
     }
 )
 

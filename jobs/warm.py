@@ -11,24 +11,27 @@ log = logging.getLogger(__name__)
 
 def load_torch() -> None:
     """Load what training needs."""
-    for name in ("torch", "models.train"):
-        importlib.import_module(name)
+    _load("torch", "models.train", "models.checkpoint")
 
 
 def load_scanpy() -> None:
-    """Load what preparing needs."""
-    for name in ("anndata", "sklearn.decomposition", "scanpy"):
-        importlib.import_module(name)
+    """Load what opening and preparing data need."""
+    _load("anndata", "sklearn.neighbors", "scanpy", "jobs.work")
 
 
 def load_umap() -> None:
     """Load what the embedding needs."""
-    importlib.import_module("umap")
+    _load("umap", "jobs.work_models")
 
 
 def compile_umap() -> None:
     """Embed a small random cloud, which compiles all that the embedding of a data set runs."""
-    importlib.import_module("dynamics.embedding")
+    importlib.import_module("dynamics.embedding").warm_up()
+
+
+def _load(*modules: str) -> None:
+    for name in modules:
+        importlib.import_module(name)
 
 
 STEPS: Mapping[str, Callable[[], None]] = MappingProxyType(

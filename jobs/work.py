@@ -1,0 +1,204 @@
+"""Work on data: opening a file, opening a demo, preparing. Runs on a worker; see `jobs.tasks`."""
+
+import fcntl
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dynamics import demo as demos
+from dynamics import inspect, preprocess, read
+from dynamics.errors import FileError, SettingsError, Stopped
+from dynamics.field import Progress
+from dynamics.roles import Roles, detect
+from jobs import sandbox
+from jobs.workspace import Workspace, write_json
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+LOOK_S = 0.3
+USERS_OWN = (
+    "time_key",
+    "cell_type_key",
+    "condition_key",
+    "batch_key",
+    "clone_key",
+    "time_values",
+    "time_unit",
+)
+"""Roles that preparing does not change: what the user set stays."""
+
+
+def ingest(*, params: Mapping[str, Any], folder: Path, progress: Progress) -> dict:
+    """Open a file: check it, read it in a process with limits, and take a clean copy into the workspace.
+
+    Parameters
+    ----------
+    params
+        `source`: path of the file; `name`: what the user calls it.
+    """
+    workspace, source = workspace_of(folder), Path(params["source"])
+    if not source.is_file():
+        raise FileError(f"The file {params['name']} is not there any more. Upload it again.")
+    fresh = fresh_folder(folder / "dataset")
+    report = sandbox.ingest(source, fresh / "data.h5ad", progress=progress)
+    uploaded = source.parent == workspace.home / "uploads"
+    dataset = workspace.add_dataset(
+        fresh,
+        name=params["name"],
+        origin=f"{'Uploaded' if uploaded else 'Opened'} file {params['name']}",
+        roles=Roles.from_json(report["roles"]).to_json(),
+        report=report,
+    )
+    if uploaded:
+        source.unlink(missing_ok=True)
+    return {"dataset": dataset.id}
+
+
+def demo(*, params: Mapping[str, Any], folder: Path, progress: Progress) -> dict:
+    """Open a built-in data set; made once and kept, so that it opens at once from then on.
+
+    Parameters
+    ----------
+    params
+        `name`: one of `dynamics.demo.DEMOS`; `only_build`: make it, but do not open it.
+    """
+    name = params["name"]
+    if name not in demos.DEMOS:
+        raise SettingsError(f"There is no demo called “{name}”; there are {', '.join(demos.DEMOS)}.")
+    workspace, about = workspace_of(folder), demos.DEMOS[name]
+    kept = _kept_demo(workspace, name, progress=progress)
+    if params.get("only_build"):
+        return {}
+    fresh = folder / "dataset"
+    shutil.rmtree(fresh, ignore_errors=True)
+    shutil.copytree(kept, fresh)
+    found = json.loads((fresh / "found.json").read_bytes())
+    dataset = workspace.add_dataset(fresh, name=about.title, origin=f"Built-in demo “{name}”", **found)
+    return {"dataset": dataset.id}
+
+
+def prepare(*, params: Mapping[str, Any], folder: Path, progress: Progress) -> dict:
+    """Prepare a data set: quality control to embedding, as the settings say; the opened file stays as it is.
+
+    Parameters
+    ----------
+    params
+        `dataset`: its id; `config`: settings of `dynamics.preprocess.PrepareConfig` by name.
+    """
+    workspace = workspace_of(folder)
+    dataset = workspace.dataset(params["dataset"])
+    config = preprocess.PrepareConfig.from_mapping(params["config"])
+    say(progress, 0.0, "Reading the data")
+    adata = read.read_h5ad(dataset.opened)
+    prepared = preprocess.prepare(adata, config, progress=share(progress, 0.05, 0.95))
+    say(progress, 0.95, "Writing the data")
+    roles = _roles_after(prepared, Roles.from_json(workspace.dataset(dataset.id).roles))
+    report = inspect.inspect(prepared, roles=roles).to_json()
+    read.write_h5ad(prepared, dataset.prepared)
+    workspace.update_dataset(dataset.id, roles=roles.to_json(), report=report)
+    return {"dataset": dataset.id}
+
+
+# what the tasks share
+
+
+def workspace_of(folder: Path) -> Workspace:
+    """Return the workspace that a job's folder is in."""
+    return Workspace(folder.parents[1])
+
+
+def fresh_folder(folder: Path) -> Path:
+    """Make an empty folder; what an earlier attempt left there goes."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def say(progress: Progress, fraction: float, message: str) -> None:
+    """Report where the work is.
+
+    Raises
+    ------
+    Stopped
+        The user stopped it.
+    """
+    if not progress(fraction, message):
+        raise Stopped
+
+
+def share(progress: Progress, low: float, high: float) -> Progress:
+    """Return a `progress` for one part of the work, from `low` to `high` of the whole."""
+
+    def report(fraction: float, message: str = "", **figures: float) -> bool:
+        return progress(low + (high - low) * fraction, message, **figures)
+
+    return report
+
+
+def _roles_after(prepared: "AnnData", before: Roles) -> Roles:
+    """Return the roles of prepared data: found anew, but for those that the user may have set."""
+    found = detect(prepared)
+    kept = {name: getattr(before, name) for name in USERS_OWN if getattr(before, name)}
+    reasons = {**found.reasons, **{role: before.reasons[role] for role in kept if role in before.reasons}}
+    return replace(found, **kept, time_as=before.time_as, reasons=reasons)
+
+
+# demos
+
+
+def _kept_demo(workspace: Workspace, name: str, *, progress: Progress) -> Path:
+    """Return the folder of a ready demo, made now if this version has not made it yet."""
+    place = workspace.home / "demos" / f"{name}-{_version()}"
+    if not place.exists():
+        with _alone(place.with_name(f"{name}.lock"), progress):
+            if not place.exists():
+                _build_demo(name, place, progress=progress)
+    return place
+
+
+def _build_demo(name: str, place: Path, *, progress: Progress) -> None:
+    fresh = fresh_folder(place.with_name(f".{place.name}.part"))
+    say(progress, 0.02, "Simulating cells")
+    adata = demos.make_demo(name)
+    read.write_h5ad(adata, fresh / "data.h5ad")
+    adata = read.read_h5ad(fresh / "data.h5ad")
+    roles = detect(adata)
+    if roles.rep is None or roles.embedding is None:
+        config = preprocess.PrepareConfig()
+        adata = preprocess.prepare(adata, config, progress=share(progress, 0.2, 0.95))
+        read.write_h5ad(adata, fresh / "prepared.h5ad")
+        roles = _roles_after(adata, roles)
+    report = inspect.inspect(adata, roles=roles).to_json()
+    write_json(fresh / "found.json", {"roles": roles.to_json(), "report": report})
+    for old in place.parent.glob(f"{name}-*"):
+        shutil.rmtree(old)
+    fresh.rename(place)
+
+
+def _version() -> str:
+    """Return a short name for the present state of the code that makes demos."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(demos.__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+@contextmanager
+def _alone(path: Path, progress: Progress) -> Iterator[None]:
+    """Hold a lock, so that two jobs do not make the same; the second waits for the first."""
+    with path.open("a") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                say(progress, 0.01, "Waiting for the same demo, which is being made already")
+                time.sleep(LOOK_S)
+        yield
