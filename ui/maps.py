@@ -54,7 +54,7 @@ def _places(adata, key: str) -> np.ndarray:
 
 
 def _own_colours(work: state.Workspace, name: str) -> tuple[str, tuple[str, ...] | None]:
-    if name == work.roles.time_key:
+    if name == work.roles.time_key and work.report["roles"].get("times"):
         return "time", None
     known = work.adata.uns.get(f"{name}_colors")
     return "column", None if known is None else tuple(str(part) for part in np.asarray(known).ravel())

@@ -54,9 +54,9 @@ def findings(rows: Sequence[Mapping[str, str]]) -> None:
 
 
 def name_and_actions(work: state.Workspace) -> None:
-    """Draw the data set's name as the page's title, with a menu to rename, delete, or open another one."""
+    """Draw the page's title, with a menu to rename or delete the data set, or to open another one."""
     left, right = st.columns([5, 1], vertical_alignment="center")
-    left.title(escape(work.dataset.name, limit=80), anchor=False)
+    left.title("What we found", anchor=False)
     with right.popover("Data set", width="stretch"):
         st.caption(f"{escape(work.dataset.origin)} · opened {ago(work.dataset.created)}")
         name = st.text_input(

@@ -10,6 +10,7 @@ import streamlit as st
 
 from dynamics import inspect, read, times
 from dynamics import roles as detection
+from dynamics.errors import TimeError
 from dynamics.roles import Roles
 from ui import cache, state
 from ui.text import escape
@@ -54,8 +55,10 @@ def editor(work: state.Workspace) -> None:
         picked |= {name: _choice(work, name, options[name]) for name in LABELS if name not in VISIBLE}
     changed = {name: value for name, value in picked.items() if value != getattr(work.roles, name)}
     if changed:
+        reasons = {**work.roles.reasons, **dict.fromkeys(changed, "chosen by you")}
         if "time_key" in changed:
             changed |= {"time_values": {}, "time_unit": None}
+        changed["reasons"] = reasons
         save(work, replace(work.roles, **changed))
 
 
@@ -82,8 +85,9 @@ def times_table(work: state.Workspace) -> None:
     """Draw the times as they were read, with their values open to change, and how they are counted."""
     if work.roles.time_key is None:
         return
-    column = work.adata.obs[work.roles.time_key]
-    reading = cache.cached(times.read_labels, column, values=dict(work.roles.time_values))
+    reading = _reading(work)
+    if reading is None:
+        return
     table = pd.DataFrame(
         {"label": reading.labels, "value": np.asarray(reading.values, float), "cells": reading.n_cells}
     )
@@ -119,16 +123,25 @@ def times_table(work: state.Workspace) -> None:
     _save_times(work, reading, edited, unit=unit.strip(), as_index=as_index)
 
 
+def _reading(work: state.Workspace) -> times.TimeReading | None:
+    """Return how every label of the time column was read; None, saying why, where it holds no times."""
+    column = work.adata.obs[work.roles.time_key]
+    try:
+        return cache.cached(times.read_labels, column, values=dict(work.roles.time_values))
+    except TimeError as error:
+        st.caption(escape(error, limit=500))
+        return None
+
+
 def save(work: state.Workspace, roles: Roles) -> None:
     """Keep changed roles, look at the data set again with them, and draw the page anew."""
-    detection.check_roles(work.adata, roles)
     state.store().update_dataset(work.dataset.id, roles=roles.to_json(), report=_look_again(work, roles))
     st.rerun()
 
 
 def _look_again(work: state.Workspace, roles: Roles) -> dict[str, Any]:
     """Return the report for other roles; what was said of the matrix stays, as the roles do not touch it."""
-    return inspect.inspect(cache.cached(read.read_h5ad, work.dataset.file), roles=roles).to_json()
+    return inspect.inspect(work.adata, roles=roles, earlier=work.report).to_json()
 
 
 def _choice(work: state.Workspace, name: str, options: Sequence[str]) -> str | None:
@@ -163,12 +176,12 @@ def _save_times(
 
 def _changed_values(
     reading: times.TimeReading, edited: pd.DataFrame, known: Mapping[str, float]
-) -> dict[str, float]:
+) -> dict[str, float | None]:
     """Return the user's own values: those from before, and what was typed now."""
     values = dict(known)
     for label, old, new in zip(reading.labels, reading.values, edited["value"], strict=True):
         if not (old == new or (np.isnan(old) and pd.isna(new))):
-            values[label] = float("nan") if pd.isna(new) else float(new)
+            values[label] = None if pd.isna(new) else float(new)
     return values
 
 

@@ -3,7 +3,9 @@
 import streamlit as st
 
 from ui import jobs_panel, state, theme
-from ui.text import count
+from ui.text import count, plural
+
+WORDS = ("day", "week", "month", "year", "hour", "minute")
 
 
 def status(work: state.Workspace, page: st.Page) -> None:
@@ -30,5 +32,6 @@ def times_text(work: state.Workspace) -> str:
         return "no times"
     if len(times) == 1:
         return f"one time ({times[0]['label']})"
-    unit = f" {roles['time_unit']}" if roles.get("time_unit") else ""
+    unit = roles.get("time_unit") or ""
+    unit = f" {plural(unit) if unit in WORDS else unit}".rstrip()
     return f"{len(times)} times, {times[0]['value']:g} to {times[-1]['value']:g}{unit}"

@@ -26,7 +26,7 @@ def count(number: int, noun: str) -> str:
 
 def plural(noun: str) -> str:
     """Return the plural of the nouns of this app."""
-    return noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
+    return noun[:-1] + "ies" if re.search("[^aeiou]y$", noun) else noun + "s"
 
 
 def duration(seconds: float) -> str:

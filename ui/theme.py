@@ -31,13 +31,15 @@ STYLE = """
 .ds-empty p {max-width: 34rem; margin: 0 auto; opacity: .8}
 .ds-facts {display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); margin: 0;
   gap: .9rem 1.5rem}
-.ds-facts dt {font-size: .8125rem; opacity: .7; font-weight: 400}
-.ds-facts dd {margin: 0; font-size: 1.0625rem; font-weight: 600; overflow-wrap: anywhere; line-height: 1.35}
+.ds-facts i {display: block; font-style: normal; font-size: .8125rem; opacity: .7; font-weight: 400}
+.ds-facts b {display: block; font-size: 1.0625rem; font-weight: 600; line-height: 1.35;
+  overflow-wrap: anywhere}
 .ds-facts small {display: block; font-size: .8125rem; font-weight: 400; opacity: .75}
 .ds-lead {font-size: 1.1875rem; line-height: 1.5; max-width: 46rem; margin: 0}
 .ds-steps div {padding: .3rem 0; display: flex; gap: .75rem; align-items: baseline}
 .ds-steps .ds-tag {flex: 0 0 4.75rem; font-size: .8125rem; font-weight: 600; opacity: .75}
-.ds-finding {border-left: 3px solid color-mix(in srgb, currentColor 18%, transparent); padding: .1rem 0 .1rem .8rem; line-height: 1.45}
+.ds-finding {border-left: 3px solid color-mix(in srgb, currentColor 18%, transparent);
+  padding: .1rem 0 .1rem .8rem; line-height: 1.45}
 .ds-finding b {display: block; font-size: .8125rem; font-weight: 600}
 .ds-finding .ds-fix {display: block; opacity: .75}
 .ds-error {border-color: #c2453a} .ds-error b {color: #c2453a}
@@ -85,8 +87,8 @@ def facts(known: Mapping[str, str | tuple[str, str]]) -> None:
     for name, value in known.items():
         main, more = value if isinstance(value, tuple) else (value, "")
         small = f"<small>{html.escape(more)}</small>" if more else ""
-        rows.append(f"<div><dt>{html.escape(name)}</dt><dd>{html.escape(main)}{small}</dd></div>")
-    st.html(f"<dl class='ds-facts'>{''.join(rows)}</dl>")
+        rows.append(f"<div><i>{html.escape(name)}</i><b>{html.escape(main)}</b>{small}</div>")
+    st.html(f"<div class='ds-facts'>{''.join(rows)}</div>")
 
 
 def steps(rows: Sequence[tuple[str, str]]) -> None:
