@@ -115,14 +115,15 @@ def integrate(
     states = np.full((len(times), *x0.shape), np.nan, dtype=np.float32)
     states[0] = x0
     known = np.flatnonzero(np.isfinite(x0).all(axis=1))
-    notes: list[str] = []
+    fallen: list[int] = []
     if len(times) > 1:
         chunk = _chunk(x0.shape[1], len(solver.grid), len(times))
         for first in range(0, len(known), chunk):
             if not progress(first / max(len(known), 1), f"following {len(known):,} cells"):
                 raise Stopped
             rows = known[first : first + chunk]
-            states[:, rows] = _followed(field, x0[rows], times, solver=solver, box=(low, high), notes=notes)
+            states[:, rows] = _followed(field, x0[rows], times, solver=solver, box=(low, high), fallen=fallen)
+    notes = _notes(fallen, max_steps)
     return _trajectories(states, times, support=support, solver=solver, unit=unit, notes=notes)
 
 
@@ -217,23 +218,29 @@ def _followed(
     *,
     solver: _Solver,
     box: tuple[np.ndarray, np.ndarray],
-    notes: list[str],
+    fallen: list[int],
 ) -> np.ndarray:
-    """Return the states of some cells, (T, n, dim), NaN from where they were given up."""
-    if solver.method == "dopri5":
+    """Return the states of some cells, (T, n, dim), NaN from where they were given up.
+
+    Adds to `fallen` the number of cells that adaptive steps failed for; after two groups no more are tried.
+    """
+    if solver.method == "dopri5" and len(fallen) < 2:
         try:
             return _adaptive(field, x0, times, solver=solver, box=box)
         except (_TooManySteps, AssertionError):  # torchdiffeq asserts that its steps do not vanish
-            notes[:] = _with_fallback(notes, len(x0), solver.max_steps)
+            fallen.append(len(x0))
+    elif solver.method == "dopri5":
+        fallen.append(len(x0))
     return _fixed(field, x0, times, grid=solver.grid, box=box)
 
 
-def _with_fallback(notes: list[str], n_cells: int, max_steps: int) -> list[str]:
-    before = sum(int(note.split(" ")[0].replace(",", "")) for note in notes)
-    return [
-        f"{n_cells + before:,} cells could not be followed with adaptive steps "
-        f"(more than {max_steps:,} were needed, or they became too small); fixed steps were used for them."
-    ]
+def _notes(fallen: list[int], max_steps: int) -> tuple[str, ...]:
+    if not fallen:
+        return ()
+    return (
+        f"{sum(fallen):,} cells could not be followed with adaptive steps (more than {max_steps:,} were "
+        "needed, or they became too small); fixed steps were used for them.",
+    )
 
 
 class _Recorder:
@@ -298,7 +305,10 @@ def _dense(
     for j, (i, time) in enumerate(zip(k, times, strict=True)):
         h = grid[i + 1] - grid[i]
         s = (time - grid[i]) / h
-        rows = alive[i] if s == 0 else alive[i + 1]
+        if s == 0:
+            out[j, alive[i]] = states[i, alive[i]]
+            continue
+        rows = alive[i + 1] & np.isfinite(velocities[i + 1]).all(axis=1)
         out[j, rows] = (
             (1 + 2 * s) * (1 - s) ** 2 * states[i, rows]
             + s**2 * (3 - 2 * s) * states[i + 1, rows]
@@ -360,7 +370,7 @@ def _trajectories(
     support: "Placement | None",
     solver: _Solver,
     unit: str,
-    notes: list[str],
+    notes: tuple[str, ...],
 ) -> Trajectories:
     finite = np.isfinite(states).all(axis=2)
     xy, inside = None, finite
@@ -378,5 +388,5 @@ def _trajectories(
         method=solver.method,
         step=float(np.abs(np.diff(solver.grid)).max()) if fixed else 0.0,
         unit=unit,
-        notes=tuple(notes),
+        notes=notes,
     )
