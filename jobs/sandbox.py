@@ -1,6 +1,6 @@
 """Open a file that nobody has vouched for: in a process of its own, with limits on what it may do."""
 
-import argparse
+import atexit
 import contextlib
 import json
 import logging
@@ -48,6 +48,9 @@ CHILD_VARIABLES = {
 }
 
 log = logging.getLogger(__name__)
+_lock = threading.Lock()
+_ready = threading.Event()
+_spare: list[tuple[subprocess.Popen, IO[bytes]]] = []
 
 
 def ingest(
@@ -81,18 +84,11 @@ def ingest(
         `progress` returned False.
     """
     target = Path(target).resolve()
-    command = [sys.executable, "-m", "jobs.sandbox", str(Path(source).resolve()), str(target)]
-    command += ["--memory", str(int(memory_gb * GB)), "--seconds", str(int(seconds) + 1)]
-    with tempfile.TemporaryFile() as errors:
-        child = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env=_environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            start_new_session=True,
-        )
+    order = {"source": str(Path(source).resolve()), "target": str(target)}
+    order |= {"memory": int(memory_gb * GB), "seconds": int(seconds) + 1}
+    child, errors = _take()
+    with errors:
+        _give(child, order)
         lines: queue.Queue[bytes | None] = queue.Queue()
         pump = threading.Thread(target=_pump, args=(child.stdout, lines), daemon=True)
         pump.start()
@@ -105,6 +101,8 @@ def ingest(
             _end(child)
             pump.join()
             child.stdout.close()
+            if _ready.is_set():
+                warm()
             target.with_name(f".{target.name}.{child.pid}.tmp").unlink(missing_ok=True)
         if "report" in answer:
             return answer["report"]
@@ -112,6 +110,58 @@ def ingest(
             raise FileError(str(answer["error"]))
         errors.seek(0)
         raise FileError(_why(answer, child.returncode, memory_gb, seconds, _logged(errors)))
+
+
+def warm() -> None:
+    """Keep a child ready from here on, so that files do not wait for its libraries to load."""
+    with _lock:
+        if not _ready.is_set():
+            _ready.set()
+            atexit.register(_drop)
+        if not _spare:
+            _spare.append(_start())
+
+
+def _drop() -> None:
+    """End the child that was kept ready."""
+    with _lock:
+        _ready.clear()
+        while _spare:
+            child, errors = _spare.pop()
+            child.stdin.close()
+            _end(child)
+            child.stdout.close()
+            errors.close()
+
+
+def _take() -> tuple[subprocess.Popen, IO[bytes]]:
+    """The child that was started ahead of time where there is one, else a new one."""
+    with _lock:
+        while _spare:
+            child, errors = _spare.pop()
+            if child.poll() is None:
+                return child, errors
+            errors.close()
+    return _start()
+
+
+def _start() -> tuple[subprocess.Popen, IO[bytes]]:
+    errors = tempfile.TemporaryFile()  # noqa: SIM115 it is closed by whoever takes the child
+    child = subprocess.Popen(
+        [sys.executable, "-m", "jobs.sandbox"],
+        cwd=ROOT,
+        env=_environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        start_new_session=True,
+    )
+    return child, errors
+
+
+def _give(child: subprocess.Popen, order: dict[str, Any]) -> None:
+    with contextlib.suppress(BrokenPipeError), child.stdin as pipe:
+        pipe.write(json.dumps(order).encode() + b"\n")
 
 
 def _environment() -> dict[str, str]:
@@ -178,13 +228,13 @@ def _why(answer: dict[str, Any], code: int, memory_gb: float, seconds: float, nu
     cpu = getattr(signal, "SIGXCPU", None)
     if answer.get("late") or (cpu is not None and code == -cpu):
         return (
-            f"Reading the file took longer than {seconds:g} seconds and was ended. Leave out layers and graphs "
-            "that are not needed, or use fewer genes, and save it again; or allow more time."
+            f"Reading the file took longer than {seconds:g} seconds and was ended. Leave out layers and "
+            "graphs that are not needed, or use fewer genes, and save it again; or allow more time."
         )
     if "memory" in answer or code == -signal.SIGKILL:
         return (
             f"The file needs more than {memory_gb:g} GB of memory to open. Leave out layers and graphs that "
-            "are not needed, keep X sparse, or use fewer cells or genes, and save it again; or allow more memory."
+            "are not needed, keep X sparse, or use fewer cells, and save it again; or allow more memory."
         )
     return (
         "The file could not be read: it is damaged, or written in a way that is not known here. Nothing else "
@@ -196,18 +246,16 @@ def _why(answer: dict[str, Any], code: int, memory_gb: float, seconds: float, nu
 # In the child process
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Read one file and tell the parent process, line by line, how it went."""
-    parser = argparse.ArgumentParser(prog="python -m jobs.sandbox", description=main.__doc__)
-    parser.add_argument("source", type=Path)
-    parser.add_argument("target", type=Path)
-    parser.add_argument("--memory", type=int, required=True, help="bytes")
-    parser.add_argument("--seconds", type=int, required=True)
-    options = parser.parse_args(arguments)
+def main() -> None:
+    """Wait for an order on standard input, read that file, and say line by line how it goes."""
     say = _speaker()
+    line = sys.stdin.readline()
+    if not line:  # the parent ended without an order
+        return
+    order = json.loads(line)
     try:
-        limited = _limit(options.memory, options.seconds)
-        say(_read(options.source, options.target, say=say, limited=limited))
+        limited = _limit(order["memory"], order["seconds"])
+        say(_read(Path(order["source"]), Path(order["target"]), say=say, limited=limited))
     except DynamicsError as problem:
         say({"error": str(problem)})
     except MemoryError:
