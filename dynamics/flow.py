@@ -132,7 +132,7 @@ def flow_on_grid(
     count = _box_counts(place // fine, shape)
     mass = mass / weight.mean()
     enough = max(min_mass, THIN * float(np.median(mass[tuple((place // fine).T)])) ** 0.5)
-    mask = _drop_islands((count > 0) & (mass >= enough), count)
+    mask = _drop_islands((count > 0) & (mass >= min(enough, 0.5 * mass.max())), count)
     axes = tuple(low[axis] + step * (np.arange(shape[axis]) + 0.5) for axis in range(n_axes))
     return FlowGrid(axes, velocity, mass, np.clip(agreement, 0, 1), mask)
 

@@ -25,6 +25,9 @@ COMPARED = 50_000
 PROBED = 2_000
 """Cells at which the local spacing of the data is measured."""
 
+PUSH = 1.5
+"""How far cells are pushed to see where they go, in mean distances to their nearest cells."""
+
 OWN_QUANTILE = 0.99
 MARGIN = 1.5
 """A state is off the data beyond this multiple of the distance at which 99 % of cells have a neighbour."""
@@ -79,8 +82,7 @@ class Placement:
         self.dim, self.n_axes = states.shape[1], embedding.shape[1]
         self._states, self._embedding = _thinned(states, embedding)
         self.k = min(k, len(self._states) - 2)
-        self.exhaustive = self.dim > TREE_DIMS
-        self._search = _search(self._states, self.exhaustive)
+        self._search = _search(self._states)
         self._measure_spacing()
 
     def locate(self, states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -179,13 +181,12 @@ def embedded_velocity(
     placement: Placement,
     *,
     time: float | None = None,
-    push: float = 1.0,
+    push: float = PUSH,
 ) -> EmbeddedVelocity:
     """Return how measured cells move on the embedding.
 
-    Each cell is pushed a little along its velocity (and, in narrow state spaces, a little against it), placed
-    among the measured cells, and the difference of the places is divided by the time that the push takes.
-    When the embedding is part of the state space itself, the velocity is taken from it as it is.
+    Each cell is pushed a little along its velocity and a little against it; both are placed among the
+    measured cells, and the difference of the places is divided by the time between them. When the embedding is part of the state space itself, the velocity is taken from it as it is.
 
     Parameters
     ----------
@@ -193,7 +194,7 @@ def embedded_velocity(
         In the data's unit: the cells of the snapshots around it, those nearer in time counting more.
         By default all cells, each at its own time.
     push
-        Length of the push, in mean distances of the cell to its nearest cells.
+        Length of the push each way, in mean distances of the cell to its nearest cells.
     """
     rows, weight = cells_at(snapshots, time)
     xy = placement.own_places(snapshots, rows)
@@ -242,18 +243,11 @@ def cells_at(snapshots: "Snapshots", time: float | None) -> tuple[np.ndarray, np
 def _pushed(
     states: np.ndarray, v: np.ndarray, placement: Placement, *, xy: np.ndarray, push: float
 ) -> np.ndarray:
-    """Return the directional derivative of the place along the velocity, times the speed, (m, e).
-
-    Where every search compares with all cells, only the push forward is searched for and the cell's own place
-    is subtracted: half the work, and in wide spaces as good.
-    """
+    """Return the directional derivative of the place along the velocity, times the speed, (m, e)."""
     speed = np.linalg.norm(v, axis=1, keepdims=True)
     length = push * placement.local_spacing(xy)[:, None]
     step = (length * v / np.maximum(speed, np.finfo(np.float32).tiny)).astype(np.float32)
-    ahead = placement.place(states + step)
-    if placement.exhaustive:
-        return ((ahead - xy) * (speed / length)).astype(np.float32)
-    behind = placement.place(states - step)
+    ahead, behind = placement.place(states + step), placement.place(states - step)
     return ((ahead - behind) * (speed / (2 * length))).astype(np.float32)
 
 
@@ -264,8 +258,8 @@ def _thinned(states: np.ndarray, embedding: np.ndarray) -> tuple[np.ndarray, np.
     return states[some], embedding[some]
 
 
-def _search(states: np.ndarray, exhaustive: bool) -> Search:
-    if not exhaustive:
+def _search(states: np.ndarray) -> Search:
+    if states.shape[1] <= TREE_DIMS:
         tree = cKDTree(states)
         return lambda queries, k: tree.query(queries, k=k)
     neighbours = NearestNeighbors(algorithm="brute").fit(states)
