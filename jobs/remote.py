@@ -27,7 +27,7 @@ def call(address: str, function: Callable[..., Any], /, *args: Any, progress: Pr
         client = distributed.Client(address, timeout=CONNECT_S, set_as_default=False)
     except (OSError, ValueError, TimeoutError):
         raise JobError(
-            f"No Dask scheduler answers at {address}. Start one (`dask scheduler`, then `dask worker {address}`, "
+            f"No Dask scheduler answers at {address}. Start one (`dask scheduler` and `dask worker {address}`, "
             "both in Driftscope's folder), or leave out --scheduler to work here."
         ) from None
     with client:
