@@ -27,8 +27,8 @@ def call(address: str, function: Callable[..., Any], /, *args: Any, progress: Pr
         client = distributed.Client(address, timeout=CONNECT_S, set_as_default=False)
     except (OSError, ValueError, TimeoutError):
         raise JobError(
-            f"No Dask scheduler answers at {address}. Start one (`dask scheduler` and `dask worker {address}`, "
-            "both in Driftscope's folder), or leave out --scheduler to work here."
+            f"No Dask scheduler answers at {address}. Start one in Driftscope's folder (`dask scheduler`, "
+            f"`dask worker {address}`), or leave out --scheduler to work here."
         ) from None
     with client:
         if not client.scheduler_info()["workers"]:
