@@ -157,8 +157,8 @@ def _meaning(word: str, suffix: str) -> tuple[str | None, str, str]:
         return "day", "E" if word in EMBRYONIC else "P", ""
     if word in NEUTRAL or not word:
         return "", "", ""
-    last = word.split(" ")[-1]
-    unit = unit_of(word) or unit_of(last)
+    parts = word.split(" ")
+    unit = unit_of(word) or unit_of(parts[0]) or unit_of(parts[-1])
     return (unit, "", "") if unit is not None else ("", "", word)
 
 

@@ -274,7 +274,8 @@ def _common_unit(units: list[str], hint: str, notes: list[str]) -> tuple[str, di
     factors: dict[str, float | None] = {"": 1.0, unit: 1.0}
     for other in distinct[1:]:
         days = days_in(other)
-        factors[other] = days / base if days and base else None
+        stages = unit.endswith("stage") and other.endswith("stage")
+        factors[other] = days / base if days and base else 1.0 if stages else None
     if len(distinct) > 1:
         notes.append(f"labels in {', '.join(distinct)} were put on one axis in {unit}")
     elif len(written) < len(units):

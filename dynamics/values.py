@@ -11,7 +11,15 @@ LARGEST_LOG = 25.0
 """No logarithm of an expression value is larger (e²⁵ is 7·10¹⁰)."""
 STEADY = 0.02
 """Relative spread of the totals per cell up to which they were made equal."""
-INVERSES = {"natural log": np.expm1, "log2": lambda x: np.exp2(x) - 1, "log10": lambda x: 10.0**x - 1}
+UNEVEN = 0.03
+"""Mean distance from whole multiples up to which values are scaled counts."""
+INVERSES = {
+    "": lambda x: x,
+    "natural log": np.expm1,
+    "log2": lambda x: np.exp2(x) - 1,
+    "log10": lambda x: 10.0**x - 1,
+}
+"""How the logarithms in use are undone; small values look alike under all, so the best fit decides."""
 
 
 def kind_of_values(matrix: Any) -> tuple[str, str]:
@@ -89,17 +97,24 @@ def _continuous(rows: Any, values: np.ndarray) -> tuple[str, str]:
         if spread_of_totals(rows) < STEADY:
             return "normalised", f"Every cell has the same total, and no logarithm was taken ({largest})."
         return "normalised", f"The values are not whole and too large to be logarithms ({largest})."
-    for name, inverse in INVERSES.items():
-        if _from_counts(rows, inverse) or spread_of_totals(rows, inverse) < STEADY:
-            return "log", f"The values are the {name} of normalised counts ({largest})."
-    if spread_of_totals(rows) < STEADY or _from_counts(rows, lambda x: x):
-        return (
-            "normalised",
-            f"The values are counts divided by each cell's total, not logged ({largest}).",
-        )
+    scale = _scale(rows)
+    if scale == "":
+        return "normalised", f"The values are counts divided by each cell's total, not logged ({largest})."
+    if scale is not None:
+        return "log", f"The values are the {scale} of normalised counts ({largest})."
     if rows.shape[1] >= 200:
         return "log", f"The values are not whole and small ({largest}), as logarithms are."
     return "other", f"There are few genes with continuous values ({largest}); they are taken as they are."
+
+
+def _scale(rows: Any) -> str | None:
+    """The logarithm (or "") after whose undoing totals are equal or values multiples of one; else None."""
+    for measure, limit in ((spread_of_totals, STEADY), (_distance_from_counts, UNEVEN)):
+        fits = {name: measure(rows, inverse) for name, inverse in INVERSES.items()}
+        best = min(fits, key=fits.__getitem__)
+        if fits[best] < limit:
+            return best
+    return None
 
 
 def spread_of_totals(rows: Any, inverse: Any = None) -> float:
@@ -118,16 +133,18 @@ def spread_of_totals(rows: Any, inverse: Any = None) -> float:
     return float(totals.std() / totals.mean()) if len(totals) > 2 else np.inf
 
 
-def _from_counts(rows: Any, inverse: Any) -> bool:
-    """Whether the values of each cell are whole multiples of its smallest one, as scaled counts are."""
-    hits = total = 0
-    for k in range(min(rows.shape[0], 200)):
+def _distance_from_counts(rows: Any, inverse: Any) -> float:
+    """How far the values of a cell are from whole multiples of its smallest one, as scaled counts are.
+
+    0 means exact multiples; values spread evenly give 0.25.
+    """
+    distances = []
+    for k in range(min(rows.shape[0], 80)):
         row = rows[k].data if sparse.issparse(rows) else rows[k]
         linear = inverse(row[np.isfinite(row) & (row > 0)])
-        if len(linear) < 2:
-            continue
-        ratio = linear / linear.min()
-        ratio = ratio[(ratio > 1.001) & (ratio < 12)]
-        hits += int(np.sum(np.abs(ratio - np.round(ratio)) < 0.02))
-        total += len(ratio)
-    return total >= 20 and hits > 0.9 * total
+        if len(linear) > 1:
+            ratio = linear / linear.min()
+            ratio = ratio[(ratio > 1.001) & (ratio < 12)]
+            distances.append(np.abs(ratio - np.round(ratio)))
+    joined = np.concatenate(distances) if distances else np.empty(0)
+    return float(joined.mean()) if len(joined) >= 20 else np.inf
