@@ -17,6 +17,7 @@ def load_torch() -> None:
 def load_scanpy() -> None:
     """Load what opening and preparing data need."""
     _load("anndata", "sklearn.neighbors", "scanpy", "jobs.work")
+    importlib.import_module("jobs.sandbox").warm()
 
 
 def load_umap() -> None:

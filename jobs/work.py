@@ -23,16 +23,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 LOOK_S = 0.3
-USERS_OWN = (
-    "time_key",
-    "cell_type_key",
-    "condition_key",
-    "batch_key",
-    "clone_key",
-    "time_values",
-    "time_unit",
-)
-"""Roles that preparing does not change: what the user set stays."""
+COMPUTED = {"rep": ("pca", "X_pca"), "embedding": ("umap", "X_umap")}
+"""Role → the step of preparing that makes it, and under which name."""
 
 
 def ingest(*, params: Mapping[str, Any], folder: Path, progress: Progress) -> dict:
@@ -97,9 +89,10 @@ def prepare(*, params: Mapping[str, Any], folder: Path, progress: Progress) -> d
     config = preprocess.PrepareConfig.from_mapping(params["config"])
     say(progress, 0.0, "Reading the data")
     adata = read.read_h5ad(dataset.opened)
-    prepared = preprocess.prepare(adata, config, progress=share(progress, 0.05, 0.95))
+    roles = _roles_of(adata, Roles.from_json(dataset.roles))
+    prepared = preprocess.prepare(adata, config, roles=roles, progress=share(progress, 0.05, 0.95))
     say(progress, 0.95, "Writing the data")
-    roles = _roles_after(prepared, Roles.from_json(workspace.dataset(dataset.id).roles))
+    roles = _roles_of(prepared, Roles.from_json(workspace.dataset(dataset.id).roles))
     report = inspect.inspect(prepared, roles=roles).to_json()
     read.write_h5ad(prepared, dataset.prepared)
     workspace.update_dataset(dataset.id, roles=roles.to_json(), report=report)
@@ -142,12 +135,22 @@ def share(progress: Progress, low: float, high: float) -> Progress:
     return report
 
 
-def _roles_after(prepared: "AnnData", before: Roles) -> Roles:
-    """Return the roles of prepared data: found anew, but for those that the user may have set."""
-    found = detect(prepared)
-    kept = {name: getattr(before, name) for name in USERS_OWN if getattr(before, name)}
-    reasons = {**found.reasons, **{role: before.reasons[role] for role in kept if role in before.reasons}}
-    return replace(found, **kept, time_as=before.time_as, reasons=reasons)
+def _roles_of(adata: "AnnData", before: Roles) -> Roles:
+    """Return the user's roles for these data, before or after preparing, with what preparing made."""
+    found, done = detect(adata), _steps_done(adata)
+    picked = {role: name for role, (step, name) in COMPUTED.items() if step in done}
+    for role in COMPUTED:
+        if role not in picked and getattr(before, role) not in adata.obsm:
+            picked[role] = getattr(found, role)
+    picked["counts_layer"] = found.counts_layer
+    reasons = {role: f"computed by preparing ({name})" for role, name in picked.items() if role in COMPUTED}
+    reasons |= {role: found.reasons[role] for role in picked if role in found.reasons}
+    return replace(before, **picked, reasons={**before.reasons, **reasons})
+
+
+def _steps_done(adata: "AnnData") -> set[str]:
+    record = adata.uns.get(preprocess.RECORD_KEY, {}).get("steps", "[]")
+    return {step["name"] for step in json.loads(record) if step["action"] == "do"}
 
 
 # demos
@@ -172,9 +175,9 @@ def _build_demo(name: str, place: Path, *, progress: Progress) -> None:
     roles = detect(adata)
     if roles.rep is None or roles.embedding is None:
         config = preprocess.PrepareConfig()
-        adata = preprocess.prepare(adata, config, progress=share(progress, 0.2, 0.95))
+        adata = preprocess.prepare(adata, config, roles=roles, progress=share(progress, 0.2, 0.95))
         read.write_h5ad(adata, fresh / "prepared.h5ad")
-        roles = _roles_after(adata, roles)
+        roles = _roles_of(adata, roles)
     report = inspect.inspect(adata, roles=roles).to_json()
     write_json(fresh / "found.json", {"roles": roles.to_json(), "report": report})
     for old in place.parent.glob(f"{name}-*"):
