@@ -1,8 +1,8 @@
 """Near-exact pairing of two large snapshots in close to linear time.
 
-Both clouds are cut into equally heavy parts by planes, the parts are matched exactly by their centres, matched
-parts are solved exactly, and then pairs that lie near each other are regrouped at random and solved again, a
-few times: each round can only lower the cost. Masses are whole numbers, so the marginals are always exact.
+Both clouds are cut into equally heavy parts by planes, the parts are matched exactly by their centres,
+matched parts are solved exactly, and then pairs that lie near each other are regrouped at random and solved
+again, a few times: each round can only lower the cost. Masses are whole numbers, so marginals stay exact.
 """
 
 from collections.abc import Callable
@@ -171,7 +171,7 @@ def _solve_parts(source: Side, target: Side, n_parts: int, *, solve: Solve) -> P
 
 
 def _regroup(middle: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, int]:
-    """Cut the pairs into blocks of neighbours by random planes; returns each pair's block and their number."""
+    """Cut the pairs into blocks of neighbours by random planes; returns pair → block, and n_blocks."""
     n, dim = middle.shape
     centred = middle - middle.mean(axis=0)
     values, vectors = np.linalg.eigh(np.einsum("nd,ne->de", centred, centred) / n)

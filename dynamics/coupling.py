@@ -169,7 +169,7 @@ def couple(x0: np.ndarray, x1: np.ndarray, *, name: str = "auto", seed: int = 0)
     x0, x1 = np.asarray(x0, np.float64), np.asarray(x1, np.float64)
     if x0.ndim != 2 or x1.ndim != 2 or x0.shape[1] != x1.shape[1] or 0 in (*x0.shape, *x1.shape):
         raise CouplingError(
-            f"Snapshots of shapes {x0.shape} and {x1.shape} cannot be paired: both need cells, of equal width."
+            f"Snapshots of shapes {x0.shape} and {x1.shape} cannot be paired: both need cells of one width."
         )
     bad = int((~np.isfinite(x0)).any(axis=1).sum() + (~np.isfinite(x1)).any(axis=1).sum())
     if bad:

@@ -1,0 +1,122 @@
+"""A trained model: the velocity of any state at any time, with what is needed to use it elsewhere."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+
+from dynamics.basis import StateBasis
+from dynamics.times import TimeAxis
+from models.clock import Clock
+from models.networks import Architecture, FieldNet
+
+
+@dataclass(frozen=True, eq=False)
+class CellModel:
+    """A velocity field learned from snapshots; a `VelocityField`.
+
+    It is defined for every state and time, but known only where cells were seen: at times within `times` and
+    states near the data. Beyond the measured times it is an extrapolation that nothing supports, so callers
+    say so or refuse; beyond the data likewise (`low`, `high` bound the box of the training states).
+
+    Attributes
+    ----------
+    method, settings, seed, whiten
+        The recipe; `settings` holds every setting, defaults filled in.
+    axis
+        The times that it was trained on.
+    rep
+        The representation that its states are in, such as "X_pca".
+    shift, scale : (dim,) float64
+        States are learned as (x − shift) / scale.
+    low, high : (dim,) float64
+        Smallest and largest training state in every dimension.
+    basis
+        How states map to genes, where known.
+    fingerprint
+        Of the training snapshots.
+    summary
+        Training in figures: "steps", "final_loss", "reference_loss", "loss" (history), "n_cells",
+        "couplings", "warnings", "versions", and, until the model is saved, "seconds".
+    """
+
+    name: str
+    method: str
+    settings: Mapping[str, Any]
+    seed: int
+    whiten: bool
+    axis: TimeAxis
+    rep: str
+    architecture: Architecture
+    net: FieldNet = field(repr=False)
+    clock: Clock = field(repr=False)
+    shift: np.ndarray
+    scale: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    fingerprint: str
+    summary: Mapping[str, Any] = field(repr=False)
+    basis: StateBasis | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        self.net.requires_grad_(False).eval()
+        for array in (self.shift, self.scale, self.low, self.high):
+            array.flags.writeable = False
+
+    @property
+    def dim(self) -> int:
+        return self.architecture.dim
+
+    @property
+    def unit(self) -> str:
+        """Unit of time."""
+        return self.axis.unit
+
+    @property
+    def times(self) -> tuple[float, float]:
+        """First and last measured time; the field is known between them."""
+        return float(self.axis.values[0]), float(self.axis.values[-1])
+
+    def __call__(self, t: float | torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """Velocity at time `t` and states `x`, (n, dim), in state units per unit of time.
+
+        `t` is one time, or one per cell: a float, or a tensor of shape (), (1,), (n,) or (n, 1).
+        """
+        time = self._time(t, x)
+        output = self._outputs(time, x)["velocity"].double()
+        speed = self.clock.speed(time)
+        return (output * self._scale * (speed[..., None] if speed.ndim else speed)).to(x.dtype)
+
+    def head(self, name: str, t: float | torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """Raw output of one head of the network, (n, width); what its unit is, the method says."""
+        return self._outputs(self._time(t, x), x)[name]
+
+    def renamed(self, name: str) -> "CellModel":
+        """Return the same model under another name."""
+        return replace(self, name=name)
+
+    def _time(self, t: float | torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        time = torch.as_tensor(t, dtype=torch.float64)
+        if time.numel() == 1:
+            return time.reshape(())
+        if x.ndim < 2 or time.numel() != x.shape[0]:
+            raise ValueError(
+                f"{time.numel()} times for states of shape {tuple(x.shape)}: give one, or one each"
+            )
+        return time.reshape(-1)
+
+    def _outputs(self, time: torch.Tensor, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        z = ((x - self._shift) / self._scale).float()
+        features = self.clock.features(time)
+        return self.net(features.expand(*z.shape[:-1], -1), z)
+
+    @cached_property
+    def _shift(self) -> torch.Tensor:
+        return torch.from_numpy(self.shift.copy())
+
+    @cached_property
+    def _scale(self) -> torch.Tensor:
+        return torch.from_numpy(self.scale.copy())

@@ -1,0 +1,323 @@
+"""Model files: tensors and a JSON header in one safetensors file. Nothing in it is executed.
+
+A file is read as if it came from a stranger: its header is checked against what Driftscope itself would have
+written before a single tensor is looked at.
+"""
+
+import hashlib
+import os
+import struct
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.numpy import load as parse_tensors
+from safetensors.numpy import save as pack_tensors
+
+from dynamics.basis import StateBasis
+from dynamics.errors import ModelError, SettingsError
+from dynamics.times import TimeAxis
+from models import networks
+from models.cell_model import CellModel
+from models.clock import Clock
+from models.config import MAX_SEED, canonical_json, from_mapping, to_mapping
+from models.header import damaged, numbers, parse, take, texts
+from models.methods import METHODS
+from models.networks import Architecture
+
+PRODUCT_VERSION = "0.1.0"
+FORMAT = 1
+KIND, STATE_KIND = "driftscope-model", "driftscope-training"
+MAX_HEADER = 1_000_000
+MAX_TENSORS = 200
+MAX_TIMES, MAX_GENES, MAX_GENE_BYTES = 1_000, 200_000, 20_000_000
+DTYPES = {"F32": np.float32, "F64": np.float64, "U8": np.uint8, "I64": np.int64}
+NOT_SAVED = ("seconds",)
+"""Parts of the summary that differ between equal runs, and are left out of the file."""
+
+Layout = dict[str, tuple[str, tuple[int, ...]]]
+"""Type and shape of each tensor."""
+
+
+def save(model: CellModel, path: Path) -> None:
+    """Write a model to one file, whole or not at all; equal models give equal bytes."""
+    tensors = {f"net.{name}": value.numpy() for name, value in model.net.state_dict().items()}
+    tensors |= {name: getattr(model, name) for name in ("shift", "scale", "low", "high")}
+    if model.basis is not None:
+        tensors |= {
+            "basis.genes": np.frombuffer("\n".join(model.basis.genes).encode(), np.uint8),
+            "basis.loadings": np.asarray(model.basis.loadings, np.float32),
+            "basis.mean": np.asarray(model.basis.mean, np.float32),
+            "basis.r2": np.asarray(model.basis.r2, np.float32),
+        }
+    tensors = {name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)}
+    header = _describe(model) | {"kind": KIND, "sha256": _digest(tensors)}
+    _write(tensors, header, Path(path))
+
+
+def load(path: Path) -> CellModel:
+    """Read a model file.
+
+    Raises
+    ------
+    ModelError
+        Not a model file, truncated, changed since it was written, written by a newer Driftscope, or
+        describing something that Driftscope would not write; the message says which, and what to do.
+    """
+    header, table, content = _open(Path(path), KIND)
+    architecture = _architecture(header)
+    layout = _layout(header, architecture)
+    tensors = _tensors(table, content, layout, header)
+    return _rebuild(header, architecture, tensors)
+
+
+def read_card(path: Path) -> dict[str, Any]:
+    """Read what a model file says of itself, without its tensors: method, settings, times, summary, ..."""
+    header, _, _ = _open(Path(path), KIND, header_only=True)
+    _architecture(header)
+    return {name: value for name, value in header.items() if name not in ("kind", "sha256", "architecture")}
+
+
+def write_state(arrays: Mapping[str, np.ndarray], path: Path, *, key: str) -> None:
+    """Write a state of training, whole or not at all, marked with the run that it belongs to."""
+    tensors = {name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)}
+    _write(
+        tensors, {"format": FORMAT, "kind": STATE_KIND, "key": key, "sha256": _digest(tensors)}, Path(path)
+    )
+
+
+def read_state(path: Path, *, key: str) -> dict[str, np.ndarray]:
+    """Read a state of training.
+
+    Raises
+    ------
+    ModelError
+        The file is damaged, or belongs to another run.
+    """
+    header, table, content = _open(Path(path), STATE_KIND)
+    if header.get("key") != key:
+        raise ModelError("the saved training state belongs to other data, another recipe or other versions.")
+    return _tensors(table, content, table, header)
+
+
+def _describe(model: CellModel) -> dict[str, Any]:
+    """The header: everything about the model that is not a tensor."""
+    axis, basis = model.axis, model.basis
+    return {
+        "format": FORMAT,
+        "name": model.name,
+        "method": model.method,
+        "settings": dict(model.settings),
+        "seed": model.seed,
+        "whiten": model.whiten,
+        "rep": model.rep,
+        "architecture": model.architecture.to_json(),
+        "times": {
+            "labels": list(axis.labels),
+            "values": [float(value) for value in axis.values],
+            "unit": axis.unit,
+            "n_cells": [int(n) for n in axis.n_cells],
+        },
+        "speeds": [float(speed) for speed in model.clock.speeds],
+        "basis": None
+        if basis is None
+        else {"n_genes": len(basis.genes), "gene_bytes": len("\n".join(basis.genes).encode())},
+        "fingerprint": model.fingerprint,
+        "summary": {name: value for name, value in model.summary.items() if name not in NOT_SAVED},
+    }
+
+
+def _digest(tensors: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 over names, types, shapes and values, in order of name."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(f"{name} {tensors[name].dtype.str} {tensors[name].shape}\n".encode())
+        digest.update(tensors[name].tobytes())
+    return digest.hexdigest()
+
+
+def _write(tensors: Mapping[str, np.ndarray], header: Mapping[str, Any], path: Path) -> None:
+    """Write to a temporary name beside `path`, flush it to the disk and rename it."""
+    content = pack_tensors(dict(tensors), metadata={"driftscope": canonical_json(header)})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _open(path: Path, kind: str, *, header_only: bool = False) -> tuple[dict[str, Any], Layout, bytes]:
+    """Read a file's header, the table of its tensors and, unless told otherwise, its whole content."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            start = file.read(8)
+            length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+            if not 2 <= length <= min(MAX_HEADER, size - 8):
+                raise damaged("it does not begin like one, or is cut short")
+            head = file.read(length)
+            table, header = _table(parse(head), size - 8 - length)
+            content = b"" if header_only else start + head + file.read()
+    except OSError as error:
+        raise ModelError(f"The model file cannot be opened: {error.strerror}. Choose it again.") from None
+    if header.get("kind") != kind:
+        raise damaged("it is a file of another kind")
+    if take(header, "format", int) > FORMAT:
+        raise ModelError(
+            f"The model was written by a newer Driftscope (file format {header['format']}; this version, "
+            f"{PRODUCT_VERSION}, reads up to {FORMAT}). Update Driftscope, or train the model again here."
+        )
+    return header, table, content
+
+
+def _table(outer: dict[str, Any], n_bytes: int) -> tuple[Layout, dict[str, Any]]:
+    """Check the list of tensors against the file's length; return it with Driftscope's own header."""
+    metadata = outer.pop("__metadata__", None)
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("driftscope"), str):
+        raise damaged("it has no Driftscope header")
+    if len(outer) > MAX_TENSORS:
+        raise damaged(f"it holds {len(outer):,} tensors")
+    table, end = {}, 0
+    for name, entry in outer.items():
+        dtype, shape = (entry.get("dtype"), entry.get("shape")) if isinstance(entry, dict) else (None, None)
+        if dtype not in DTYPES or not isinstance(shape, list) or not all(_is_size(n) for n in shape):
+            raise damaged(f'its tensor "{name:.40}" has no known type and shape')
+        table[name] = (dtype, tuple(shape))
+        end += int(np.prod([float(n) for n in shape])) * np.dtype(DTYPES[dtype]).itemsize
+    if end != n_bytes:
+        raise damaged(f"its tensors take {end:,} bytes, but {n_bytes:,} are there")
+    return table, parse(metadata["driftscope"])
+
+
+def _is_size(n: object) -> bool:
+    return type(n) is int and 0 <= n < 2**40
+
+
+def _architecture(header: dict[str, Any]) -> Architecture:
+    """Check method, settings and shape of the network."""
+    method = METHODS.get(take(header, "method", str))
+    if method is None:
+        raise ModelError(
+            f"The model was trained with the method {header['method']!r:.60}, which this Driftscope "
+            f"({PRODUCT_VERSION}) does not have. Known: {', '.join(METHODS)}. Update Driftscope."
+        )
+    try:
+        settings = from_mapping(method.settings, take(header, "settings", dict))
+    except SettingsError as error:
+        raise damaged(f"one of its settings is impossible ({str(error).rstrip('.')})") from None
+    if to_mapping(settings) != header["settings"]:
+        raise damaged("its settings are incomplete")
+    sizes = take(header, "architecture", dict)
+    if sizes.keys() != {"dim", "width", "depth", "heads"} or not isinstance(sizes["heads"], dict):
+        raise damaged("the shape of its network is not given")
+    architecture = Architecture(**sizes)
+    if method.objective.heads(architecture.dim) != architecture.heads:
+        raise damaged("its network does not belong to its method")
+    return architecture
+
+
+def _layout(header: dict[str, Any], architecture: Architecture) -> Layout:
+    """List the tensors that a model with this header must have, no more and no less."""
+    dim = architecture.dim
+    layout = {f"net.{name}": ("F32", shape) for name, shape in networks.shapes(architecture).items()}
+    layout |= {name: ("F64", (dim,)) for name in ("shift", "scale", "low", "high")}
+    if header.get("basis") is not None:
+        sizes = take(header, "basis", dict)
+        n_genes, n_bytes = take(sizes, "n_genes", int), take(sizes, "gene_bytes", int)
+        if not (0 < n_genes <= MAX_GENES and 0 <= n_bytes <= MAX_GENE_BYTES):
+            raise damaged(f"it speaks of {n_genes:,} genes")
+        layout |= {"basis.genes": ("U8", (n_bytes,)), "basis.loadings": ("F32", (dim, n_genes))}
+        layout |= {"basis.mean": ("F32", (n_genes,)), "basis.r2": ("F32", (n_genes,))}
+    return layout
+
+
+def _tensors(table: Layout, content: bytes, layout: Layout, header: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Read the tensors once the table says exactly what it must; check that they are finite and unchanged."""
+    if table != layout:
+        odd = sorted(set(table.items()) ^ set(layout.items()))
+        raise damaged(f'its tensors are not those of its network (see "{odd[0][0]:.40}")')
+    try:
+        tensors = parse_tensors(content)
+    except SafetensorError:
+        raise damaged("its tensors do not lie where its header says") from None
+    for name, values in tensors.items():
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise damaged(f'its tensor "{name}" holds values that are not finite')
+    if _digest(tensors) != take(header, "sha256", str):
+        raise damaged("its tensors changed after it was written")
+    return tensors
+
+
+def _rebuild(header: dict[str, Any], architecture: Architecture, tensors: dict[str, np.ndarray]) -> CellModel:
+    net = networks.blank(architecture)
+    net.load_state_dict(
+        {
+            name[4:]: torch.from_numpy(value.copy())
+            for name, value in tensors.items()
+            if name.startswith("net.")
+        }
+    )
+    axis = _axis(take(header, "times", dict))
+    speeds = np.array(numbers(take(header, "speeds", list), "speeds"))
+    seed, scale = take(header, "seed", int), tensors["scale"]
+    if len(speeds) != len(axis.values) - 1 or not ((speeds > 0).all() and (scale > 0).all()):
+        raise damaged("its speeds or scales are not positive")
+    if not 0 <= seed <= MAX_SEED or (tensors["low"] > tensors["high"]).any():
+        raise damaged("its seed or its range of states is impossible")
+    name, rep, fingerprint = texts([header.get(key) for key in ("name", "rep", "fingerprint")], "name")
+    return CellModel(
+        name=name,
+        method=header["method"],
+        settings=header["settings"],
+        seed=seed,
+        whiten=take(header, "whiten", bool),
+        axis=axis,
+        rep=rep,
+        architecture=architecture,
+        net=net,
+        clock=Clock(axis.values, speeds),
+        **{key: tensors[key].copy() for key in ("shift", "scale", "low", "high")},
+        fingerprint=fingerprint,
+        summary=take(header, "summary", dict),
+        basis=_basis(header, tensors),
+    )
+
+
+def _axis(times: dict[str, Any]) -> TimeAxis:
+    values = np.array(numbers(take(times, "values", list), "times"))
+    labels = texts(take(times, "labels", list), "times")
+    n_cells = take(times, "n_cells", list)
+    if not 2 <= len(values) <= MAX_TIMES or not len(values) == len(labels) == len(n_cells):
+        raise damaged("its times are incomplete")
+    if not (np.diff(values) > 0).all() or not all(_is_size(n) for n in n_cells):
+        raise damaged("its times do not rise")
+    return TimeAxis(labels=labels, values=values, unit=take(times, "unit", str)[:40], n_cells=tuple(n_cells))
+
+
+def _basis(header: dict[str, Any], tensors: dict[str, np.ndarray]) -> StateBasis | None:
+    if header.get("basis") is None:
+        return None
+    try:
+        genes = tuple(tensors["basis.genes"].tobytes().decode().split("\n"))
+    except UnicodeDecodeError:
+        raise damaged("its gene names are not text") from None
+    if len(genes) != header["basis"]["n_genes"] or len(set(genes)) != len(genes):
+        raise damaged("its gene names are incomplete or repeated")
+    return StateBasis(
+        genes=genes, **{name: tensors[f"basis.{name}"].copy() for name in ("loadings", "mean", "r2")}
+    )

@@ -1,0 +1,106 @@
+"""The network: a state and a time in, one output per head."""
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from dynamics.errors import ModelError
+from models.clock import N_FEATURES
+
+SMALL_DATA = 2_000
+LAST_LAYER = 0.1
+"""The last layer starts at this share of the usual size, so that the first field is nearly still."""
+LIMITS = {"dim": 4096, "width": 1024, "depth": 8}
+MAX_HEADS = 8
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The shape of a network; enough to rebuild it."""
+
+    dim: int
+    width: int
+    depth: int
+    heads: Mapping[str, int]
+    """Name and width of each output: velocity (dim), score (dim), growth (1), ..."""
+
+    def __post_init__(self) -> None:
+        """Check the ranges; raises ModelError, since only a file can bring in others."""
+        sizes = {"dim": self.dim, "width": self.width, "depth": self.depth}
+        whole = all(type(value) is int and 1 <= value <= LIMITS[key] for key, value in sizes.items())
+        if not whole or not self._heads_are_sound():
+            raise ModelError(
+                f"A network of this shape is not one that Driftscope builds ({sizes}). "
+                "The model file is damaged or was not written by Driftscope; train the model again."
+            )
+
+    def _heads_are_sound(self) -> bool:
+        return 0 < len(self.heads) <= MAX_HEADS and all(
+            isinstance(name, str)
+            and name.isidentifier()
+            and type(width) is int
+            and 1 <= width <= LIMITS["dim"]
+            for name, width in self.heads.items()
+        )
+
+    def to_json(self) -> dict[str, object]:
+        """Return the shape in a form that JSON can hold."""
+        return {"dim": self.dim, "width": self.width, "depth": self.depth, "heads": dict(self.heads)}
+
+
+def suited(
+    dim: int, n_cells: int, *, heads: Mapping[str, int], width: int | None = None, depth: int | None = None
+) -> Architecture:
+    """Choose a network for data of `n_cells` cells in `dim` dimensions; `width` and `depth` overrule."""
+    wide = 64 if dim <= 12 or n_cells < SMALL_DATA else 128 if dim <= 60 else 256
+    return Architecture(dim, width or wide, depth or 3, dict(heads))
+
+
+class FieldNet(nn.Module):
+    """A multilayer perceptron of SiLU units with one linear output per head."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        sizes = [architecture.dim + N_FEATURES, *[architecture.width] * architecture.depth]
+        layers = [nn.Linear(*pair) for pair in itertools.pairwise(sizes)]
+        self.trunk = nn.Sequential(*[part for layer in layers for part in (layer, nn.SiLU())])
+        self.heads = nn.ModuleDict(
+            {name: nn.Linear(architecture.width, size) for name, size in architecture.heads.items()}
+        )
+
+    def forward(self, features: torch.Tensor, z: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Evaluate all heads at scaled states, (..., dim), and time features, (..., N_FEATURES)."""
+        hidden = self.trunk(torch.cat([z, features], dim=-1))
+        return {name: head(hidden) for name, head in self.heads.items()}
+
+
+def blank(architecture: Architecture) -> FieldNet:
+    """Build a network without initial values, to be filled from a file."""
+    with torch.device("meta"):
+        net = FieldNet(architecture)
+    return net.to_empty(device="cpu")
+
+
+def fresh(architecture: Architecture, *, seed: int) -> FieldNet:
+    """Build a network with initial values from `seed` alone; the global random state is left alone."""
+    generator = torch.Generator().manual_seed(seed)
+    net = blank(architecture)
+    for layer in net.modules():
+        if isinstance(layer, nn.Linear):
+            bound = layer.in_features**-0.5
+            nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
+            nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
+    with torch.no_grad():
+        for head in net.heads.values():
+            head.weight.mul_(LAST_LAYER)
+            head.bias.zero_()
+    return net
+
+
+def shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every weight of a network, without building it."""
+    with torch.device("meta"):
+        return {name: tuple(value.shape) for name, value in FieldNet(architecture).state_dict().items()}

@@ -1,0 +1,1 @@
+"""What a network is asked to learn: one file per objective."""

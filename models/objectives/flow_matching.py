@@ -1,0 +1,123 @@
+"""Flow matching: learn the velocity along given paths between paired cells; nothing is simulated."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from dynamics.coupling import Coupling, couple
+from dynamics.errors import Stopped
+from dynamics.field import Progress, no_progress
+from models.clock import Clock, typical_speeds
+from models.config import knob
+from models.networks import FieldNet
+from models.objectives.base import Batches, Objective, Problem, TrainingSettings
+from models.paths import Straight
+
+
+@dataclass(frozen=True)
+class FlowMatchingSettings(TrainingSettings):
+    """Settings of flow matching along straight lines."""
+
+    noise: float = knob(
+        0.1,
+        label="Noise around paths",
+        help="Paths are blurred by this much, so that the field is also learned a little beside them.",
+        min=0.0,
+        max=2.0,
+        unit="× the spread of the states",
+    )
+
+
+@dataclass(frozen=True)
+class TransportSettings(FlowMatchingSettings):
+    """Settings of flow matching with cells paired by optimal transport."""
+
+    pairing: str = knob(
+        "auto",
+        label="Pairing of cells",
+        help="How cells of neighbouring times are matched: exactly, or nearly so where there are many cells.",
+        choices={
+            "auto": "automatic",
+            "exact": "exact (slow above 2,000 cells a time)",
+            "bisection": "near-exact, fast",
+        },
+    )
+
+
+class FlowMatching(Objective):
+    """Regress the velocity of straight paths between independently drawn cells (I-CFM).
+
+    The network learns u / (Δ c(t)): the path's velocity over the length Δ of the interval, in units of the
+    typical speed c(t) (`Clock`). Every interval gets the same number of draws, so a short one counts as much
+    as a long one, and errors count relative to the speed of the interval. Positions along the paths are
+    stratified.
+
+    References
+    ----------
+    Lipman et al., Flow matching for generative modeling, ICLR 2023; Tong et al., TMLR 2024 (I-CFM, OT-CFM).
+    """
+
+    def __init__(
+        self, problem: Problem, settings: FlowMatchingSettings, *, progress: Progress = no_progress
+    ) -> None:
+        self.problem = problem
+        self.path = Straight(settings.noise)
+        self.couplings = tuple(self._couplings(settings, progress))
+        moved = np.sqrt([coupling.cost / problem.dim for coupling in self.couplings])
+        self.clock = Clock(problem.times, typical_speeds(problem.times, moved))
+
+    @staticmethod
+    def pairing(settings: FlowMatchingSettings) -> str:
+        """Name of the coupling."""
+        return "independent"
+
+    @staticmethod
+    def heads(dim: int) -> dict[str, int]:
+        return {"velocity": dim}
+
+    def _couplings(self, settings: FlowMatchingSettings, progress: Progress) -> Iterator[Coupling]:
+        n = self.problem.n_intervals
+        for k, (x0, x1) in enumerate(zip(self.problem.states[:-1], self.problem.states[1:], strict=True)):
+            if not progress(k / n, f"Pairing cells of time {k + 1} of {n + 1} with those of time {k + 2}"):
+                raise Stopped
+            yield couple(x0, x1, name=self.pairing(settings), seed=self.problem.seed)
+
+    def draw(self, rng: np.random.Generator, *, steps: int, batch: int) -> Batches:
+        """Sample paths for `steps` steps: states, time features and velocities to learn."""
+        share = max(batch // self.problem.n_intervals, 1)
+        drawn = [self._draw_interval(k, rng, (steps, share)) for k in range(self.problem.n_intervals)]
+        return {name: torch.cat([one[name] for one in drawn], dim=1) for name in drawn[0]}
+
+    def _draw_interval(
+        self, k: int, rng: np.random.Generator, shape: tuple[int, int]
+    ) -> dict[str, torch.Tensor]:
+        start, gap = self.problem.times[k], self.problem.times[k + 1] - self.problem.times[k]
+        i, j = (rows.reshape(shape) for rows in self.couplings[k].sample(shape[0] * shape[1], rng))
+        x0 = torch.from_numpy(self.problem.states[k][i])
+        x1 = torch.from_numpy(self.problem.states[k + 1][j])
+        s = torch.from_numpy((np.arange(shape[1]) + rng.random(shape)) / shape[1])
+        eps = torch.from_numpy(rng.standard_normal(x0.shape, np.float32)) if self.path.sigma else None
+        point = self.path(x0, x1, s[..., None].float(), eps)
+        t = start + gap * s
+        rate = (1 / (gap * self.clock.speed(t))).float()
+        return {"z": point.xs, "time": self.clock.features(t), "velocity": rate[..., None] * point.us}
+
+    def loss(self, net: FieldNet, batch: Batches) -> torch.Tensor:
+        """Mean squared error of the velocity, in units of the squared typical speed."""
+        return functional.mse_loss(net(batch["time"], batch["z"])["velocity"], batch["velocity"])
+
+    def reference(self, batches: Batches) -> float:
+        """Loss of predicting the mean velocity everywhere."""
+        velocity = batches["velocity"].double()
+        return float((velocity - velocity.mean(dim=(0, 1))).square().mean())
+
+
+class TransportFlowMatching(FlowMatching):
+    """Regress the velocity of straight paths between cells paired by optimal transport (OT-CFM)."""
+
+    @staticmethod
+    def pairing(settings: TransportSettings) -> str:
+        return settings.pairing

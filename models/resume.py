@@ -1,0 +1,87 @@
+"""The state of training, and the file from which an interrupted training resumes."""
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from dynamics.errors import ModelError
+from models import checkpoint as files
+from models.networks import FieldNet
+
+CHECKPOINT_SECONDS = 5.0
+
+
+@dataclass
+class Progression:
+    """Where training stands; all of it goes into a checkpoint."""
+
+    net: FieldNet
+    optimizer: torch.optim.Optimizer
+    average: dict[str, torch.Tensor]
+    losses: np.ndarray
+    step: int = 0
+
+
+@dataclass(frozen=True)
+class Keeper:
+    """Keeps the state of training in a file, written whole, every few seconds."""
+
+    path: Path | None
+    key: str
+    """Of the data and the recipe; a file with another key is not resumed from."""
+    written: list[float] = field(default_factory=lambda: [time.monotonic()])
+
+    def restore(self, state: Progression) -> str:
+        """Take up a kept state where there is one for this run; return what was found, in words."""
+        if self.path is None or not self.path.exists():
+            return ""
+        try:
+            kept = files.read_state(self.path, key=self.key)
+        except ModelError as error:
+            return f"Starting from the first step: {error}"
+        _unpack(state, kept)
+        return f"Resuming at step {state.step:,}"
+
+    def keep(self, state: Progression, *, now: bool = False) -> None:
+        """Write the state if the last time is long enough ago."""
+        if self.path is None or not (now or time.monotonic() - self.written[-1] >= CHECKPOINT_SECONDS):
+            return
+        files.write_state(_pack(state), self.path, key=self.key)
+        self.written[-1] = time.monotonic()
+
+    def remove(self) -> None:
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
+
+
+def _pack(state: Progression) -> dict[str, np.ndarray]:
+    """Everything that the next step depends on, by name."""
+    tensors = {f"net.{name}": value for name, value in state.net.state_dict().items()}
+    tensors |= {f"average.{name}": value for name, value in state.average.items()}
+    for k, parameter in enumerate(state.net.parameters()):
+        for name, value in state.optimizer.state.get(parameter, {}).items():
+            tensors[f"optimizer.{k}.{name}"] = value
+    arrays = {name: value.detach().numpy() for name, value in tensors.items()}
+    return arrays | {"losses": state.losses, "step": np.array(state.step)}
+
+
+def _unpack(state: Progression, kept: dict[str, np.ndarray]) -> None:
+    """Put a packed state in place of the present one."""
+    tensors = {name: torch.from_numpy(value.copy()) for name, value in kept.items()}
+    state.step = int(tensors.pop("step"))
+    state.losses[:] = tensors.pop("losses").numpy()
+    parameters = list(state.net.parameters())
+    weights = {}
+    for name, value in tensors.items():
+        group, rest = name.split(".", 1)
+        if group == "net":
+            weights[rest] = value
+        elif group == "average":
+            state.average[rest] = value
+        else:
+            k, entry = rest.split(".")
+            state.optimizer.state[parameters[int(k)]][entry] = value
+    state.net.load_state_dict(weights)

@@ -1,0 +1,347 @@
+"""The one training loop, and `fit`, which turns snapshots and a recipe into a model."""
+
+import contextlib
+import hashlib
+import math
+import platform
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from dynamics.basis import StateBasis
+from dynamics.errors import DataError, Stopped, TrainingError
+from dynamics.field import Progress, no_progress
+from dynamics.snapshots import Snapshots
+from models import checkpoint as files
+from models import networks
+from models.cell_model import CellModel
+from models.config import TrainConfig, canonical_json, to_mapping
+from models.methods import find, settings_of
+from models.networks import FieldNet
+from models.objectives.base import Batches, Objective, Problem, TrainingSettings
+from models.resume import Keeper, Progression
+
+DRAW = 50
+"""Steps whose random draws are made at once."""
+WARM_UP = 0.05
+"""Share of the steps in which the learning rate rises."""
+PAIRING_SHARE = 0.2
+"""Share of the progress bar given to pairing."""
+REPORT_SECONDS = 0.12
+HISTORY = 200
+"""Points of the loss history that are kept with a model."""
+JUDGE_STEPS, JUDGE_BATCH = 16, 1024
+TRAIN, JUDGE = 1, 2
+"""Streams of random numbers drawn from one seed."""
+
+
+@dataclass
+class Reporter:
+    """Passes progress on a few times a second and stops the work when asked to."""
+
+    progress: Progress
+    steps: int
+    last: float = -math.inf
+
+    def __call__(self, state: Progression) -> None:
+        now = time.monotonic()
+        if now - self.last < REPORT_SECONDS and state.step < self.steps:
+            return
+        self.last = now
+        loss = float(state.losses[max(state.step - DRAW, 0) : state.step].mean())
+        share = PAIRING_SHARE + (1 - PAIRING_SHARE) * state.step / self.steps
+        message = f"Training: step {state.step:,} of {self.steps:,}"
+        if not self.progress(share, message, loss=loss, step=state.step, steps=self.steps):
+            raise Stopped
+
+
+def fit(
+    snapshots: Snapshots,
+    config: TrainConfig,
+    *,
+    basis: StateBasis | None = None,
+    progress: Progress = no_progress,
+    checkpoint: Path | None = None,
+    name: str = "",
+) -> CellModel:
+    """Learn a velocity field from snapshots.
+
+    The same snapshots, recipe and name give the same model, bit for bit, on the same machine, also when
+    training was interrupted and resumed from its checkpoint in between.
+
+    Parameters
+    ----------
+    basis
+        How states map to genes; kept with the model.
+    progress
+        Called about eight times a second with `loss`, `step` and `steps`; training stops where it returns
+        False.
+    checkpoint
+        File in which the state of training is kept every few seconds, and from which it resumes where the
+        file belongs to the same data and recipe; removed at the end.
+
+    Raises
+    ------
+    DataError
+        Fewer than two times, too few dimensions, values that are not finite, or states that are all the same.
+    SettingsError
+        Unknown method or setting, or a value out of range.
+    TrainingError
+        The loss stopped being a finite number; the message names the step.
+    Stopped
+        `progress` returned False; the checkpoint is kept.
+    """
+    began = time.perf_counter()
+    settings, method = settings_of(config), find(config.method)
+    snapshots = _narrowed(snapshots, config.dims)
+    shift, scale = standardisation(snapshots, whiten=config.whiten)
+    with one_thread():
+        problem = _problem(snapshots, shift, scale, seed=config.seed)
+        objective = method.objective(problem, settings, progress=_first_part(progress))
+        paired = time.perf_counter()
+        architecture = networks.suited(
+            snapshots.dim,
+            snapshots.n_cells,
+            heads=method.objective.heads(snapshots.dim),
+            width=settings.width,
+            depth=settings.depth,
+        )
+        steps = settings.steps or suited_steps(snapshots)
+        state = start(networks.fresh(architecture, seed=config.seed), settings, steps=steps)
+        keeper = Keeper(checkpoint, key=_key(snapshots, config, settings, steps=steps))
+        train(objective, state, settings, seed=config.seed, progress=progress, keeper=keeper)
+        summary = _summary(objective, state, settings, seed=config.seed)
+    keeper.remove()
+    seconds = {"pairing": paired - began, "total": time.perf_counter() - began}
+    return CellModel(
+        name=name or f"{config.method}, seed {config.seed}",
+        method=config.method,
+        settings=to_mapping(settings),
+        seed=config.seed,
+        whiten=config.whiten,
+        axis=snapshots.axis,
+        rep=snapshots.rep,
+        architecture=architecture,
+        net=state.net,
+        clock=objective.clock,
+        shift=shift,
+        scale=scale,
+        low=snapshots.states.min(axis=0).astype(np.float64),
+        high=snapshots.states.max(axis=0).astype(np.float64),
+        fingerprint=snapshots.fingerprint,
+        summary=summary | {"seconds": seconds},
+        basis=basis,
+    )
+
+
+def train(
+    objective: Objective,
+    state: Progression,
+    settings: TrainingSettings,
+    *,
+    seed: int,
+    progress: Progress = no_progress,
+    keeper: Keeper | None = None,
+) -> None:
+    """Run the steps that are left, in place; `state.net` then holds the result.
+
+    What a step draws depends on the seed and on its number only, so a resumed run repeats an undisturbed one.
+    """
+    keeper = keeper or Keeper(None, key="")
+    if (message := keeper.restore(state)) and not progress(PAIRING_SHARE, message):
+        raise Stopped
+    steps = len(state.losses)
+    report = Reporter(progress, steps)
+    try:
+        while state.step < steps:
+            block, first = divmod(state.step, DRAW)
+            rng = np.random.default_rng([seed, TRAIN, block])
+            batches = objective.draw(rng, steps=DRAW, batch=settings.batch)
+            for k in range(first, min(DRAW, steps - block * DRAW)):
+                _advance(objective, state, {name: drawn[k] for name, drawn in batches.items()}, settings)
+                report(state)
+                keeper.keep(state)
+    except Stopped:
+        keeper.keep(state, now=True)
+        raise
+    if state.average:
+        state.net.load_state_dict(state.average)
+
+
+def start(net: FieldNet, settings: TrainingSettings, *, steps: int) -> Progression:
+    """Return the state before the first step."""
+    optimizer = torch.optim.AdamW(
+        net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+    )
+    average = {name: value.clone() for name, value in net.state_dict().items()} if settings.average else {}
+    return Progression(net, optimizer, average, np.zeros(steps, np.float32))
+
+
+def _advance(objective: Objective, state: Progression, batch: Batches, settings: TrainingSettings) -> None:
+    """Make one step."""
+    loss = objective.loss(state.net, batch)
+    state.losses[state.step] = value = float(loss.detach())
+    if not math.isfinite(value):
+        raise TrainingError(
+            f"Training stopped at step {state.step + 1:,} of {len(state.losses):,}: the loss is no longer a "
+            f"number ({value}). Train again with a smaller learning rate than {settings.learning_rate:g}."
+        )
+    state.optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(state.net.parameters(), settings.clip)
+    state.optimizer.param_groups[0]["lr"] = _learning_rate(
+        state.step, len(state.losses), settings.learning_rate
+    )
+    state.optimizer.step()
+    state.step += 1
+    for name, value in state.net.state_dict().items() if state.average else ():
+        state.average[name].lerp_(value, 1 - settings.average)
+
+
+def _learning_rate(step: int, steps: int, highest: float) -> float:
+    """Rise in a straight line over the first steps, then fall along a cosine to zero."""
+    rise = min((step + 1) / max(WARM_UP * steps, 1), 1.0)
+    return highest * rise * 0.5 * (1 + math.cos(math.pi * step / steps))
+
+
+def standardisation(snapshots: Snapshots, *, whiten: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return shift and scale, each (dim,) float64, that bring states to mean 0 and spread 1.
+
+    One number scales all dimensions, so that distances keep their proportions, unless `whiten`: then every
+    dimension that varies at all is scaled to variance 1.
+
+    Raises
+    ------
+    DataError
+        All states are the same.
+    """
+    states = snapshots.states.astype(np.float64)
+    variance = states.var(axis=0)
+    overall = math.sqrt(variance.mean())
+    if not overall > 0:
+        raise DataError(
+            f"All {snapshots.n_cells:,} cells have the same state in {snapshots.rep}: nothing to learn. "
+            "Choose another representation on the Data page."
+        )
+    scale = np.full(snapshots.dim, overall)
+    if whiten:
+        spread = np.sqrt(variance)
+        scale = np.where(spread > 1e-6 * overall, spread, overall)
+    return states.mean(axis=0), scale
+
+
+def suited_steps(snapshots: Snapshots) -> int:
+    """Choose the number of steps from the number of intervals and dimensions."""
+    return 600
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Run torch on one thread: faster for small networks, and the same result wherever it runs."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _narrowed(snapshots: Snapshots, dims: int | None) -> Snapshots:
+    """Check the snapshots and keep their leading dimensions."""
+    if snapshots.n_times < 2:
+        raise DataError(
+            f"The snapshots have {snapshots.n_times} time; learning motion needs two or more. "
+            "Choose another time column on the Data page."
+        )
+    bad = int((~np.isfinite(snapshots.states)).any(axis=1).sum())
+    if bad:
+        raise DataError(
+            f"{bad:,} of {snapshots.n_cells:,} cells have missing or infinite values in {snapshots.rep}. "
+            "Remove these cells, or prepare the data set again."
+        )
+    if dims is None or dims == snapshots.dim:
+        return snapshots
+    if dims > snapshots.dim:
+        raise DataError(
+            f"{dims} dimensions were asked for; {snapshots.rep} has {snapshots.dim}. Choose fewer."
+        )
+    return replace(snapshots, states=np.ascontiguousarray(snapshots.states[:, :dims]))
+
+
+def _problem(snapshots: Snapshots, shift: np.ndarray, scale: np.ndarray, *, seed: int) -> Problem:
+    scaled = ((snapshots.states - shift) / scale).astype(np.float32)
+    states = tuple(scaled[snapshots.rows(k)] for k in range(snapshots.n_times))
+    return Problem(states, np.asarray(snapshots.axis.values, np.float64), seed)
+
+
+def _first_part(progress: Progress) -> Progress:
+    return lambda fraction, message="", **figures: progress(PAIRING_SHARE * fraction, message, **figures)
+
+
+def _key(snapshots: Snapshots, config: TrainConfig, settings: TrainingSettings, *, steps: int) -> str:
+    """What a checkpoint must agree with to be resumed: the data, the whole recipe and the versions."""
+    recipe = config.to_json() | {"settings": to_mapping(settings), "steps": steps}
+    text = canonical_json([recipe, snapshots.fingerprint, versions()])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the result depends on."""
+    return {
+        "driftscope": files.PRODUCT_VERSION,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "torch": torch.__version__,
+    }
+
+
+def _summary(
+    objective: Objective, state: Progression, settings: TrainingSettings, *, seed: int
+) -> dict[str, Any]:
+    """Judge the result on fresh draws and put training in figures."""
+    rng = np.random.default_rng([seed, JUDGE])
+    batches = objective.draw(rng, steps=JUDGE_STEPS, batch=JUDGE_BATCH)
+    with torch.no_grad():
+        drawn = ({name: value[k] for name, value in batches.items()} for k in range(JUDGE_STEPS))
+        final = float(np.mean([float(objective.loss(state.net, batch)) for batch in drawn]))
+    if not math.isfinite(final):
+        raise TrainingError(
+            f"After {state.step:,} steps the network no longer gives finite velocities. "
+            f"Train again with a smaller learning rate than {settings.learning_rate:g}."
+        )
+    reference = objective.reference(batches)
+    return {
+        "steps": state.step,
+        "final_loss": final,
+        "reference_loss": reference,
+        "loss": _history(state.losses),
+        "n_cells": [len(states) for states in objective.problem.states],
+        "couplings": [coupling.to_json() for coupling in objective.couplings],
+        "warnings": _warnings(final, reference, settings),
+        "versions": versions(),
+    }
+
+
+def _warnings(final: float, reference: float, settings: TrainingSettings) -> list[str]:
+    if final < reference:
+        return []
+    return [
+        f"The network predicts no better (loss {final:.3g}) than one mean velocity for all cells and times "
+        f"({reference:.3g}): nothing was learned. Train longer, with a smaller learning rate than "
+        f"{settings.learning_rate:g}, or check that the cells move at all between the times."
+    ]
+
+
+def _history(losses: np.ndarray) -> list[list[float]]:
+    """Mean loss over up to `HISTORY` stretches of training, as [last step, loss]."""
+    ends = np.unique(np.linspace(0, len(losses), min(HISTORY, len(losses)) + 1).astype(int))
+    sums = np.add.reduceat(losses.astype(np.float64), ends[:-1])
+    return [
+        [int(end), float(f"{total / width:.6g}")]
+        for end, total, width in zip(ends[1:], sums, np.diff(ends), strict=True)
+    ]
