@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 SKETCH_ABOVE = 200_000  # cells; beyond this a random part is laid out and the rest placed among it
 SKETCH_SIZE = 50_000
 REFERENCE_KEY = "umap_reference"
+EPOCHS = 300
+EPOCHS_MANY = 200
 LEARNING_RATE = 1.0
 NEGATIVE_SAMPLES = 5
 PLACEMENT_EPOCHS = 100
@@ -154,7 +156,7 @@ def lay_out(
         b,
         1.0,
         NEGATIVE_SAMPLES,
-        None,
+        EPOCHS if len(states) <= MANY else EPOCHS_MANY,
         _start(states, n_components),
         np.random.RandomState(seed),
         "euclidean",

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 MITOCHONDRIAL = re.compile(r"^mt[-:.]", re.IGNORECASE)
 SYMBOL_COLUMNS = ("gene_symbols", "gene_symbol", "feature_name", "gene_name", "gene_short_name", "symbol")
 DEVIATIONS = 5.0  # median absolute deviations within which a cell is like the others
+LEAST_FOLD = 3.0  # a cell within this factor of the median is never out of line
 MITOCHONDRIAL_DEVIATIONS = 4.0
 MITOCHONDRIAL_ROOM = 5.0  # percent points above the median that are always allowed
 MIN_CELLS_PER_GENE = 3
@@ -104,8 +105,9 @@ def metrics(adata: "AnnData", *, layer: str | None = None) -> QualityMetrics:
 def suggest(found: QualityMetrics) -> Thresholds:
     """Propose thresholds that keep all cells within 5 median absolute deviations of the median.
 
-    Counts and genes are compared as logarithms; the limits are rounded outwards. Mitochondrial percent is
-    limited to 4 deviations, and never to less than 5 points above the median.
+    Counts and genes are compared as logarithms, and anything within a factor of 3 of the median is kept; the
+    limits are rounded outwards. Mitochondrial percent is limited to 4 deviations, and never to less than 5
+    points above the median.
 
     References
     ----------
@@ -114,8 +116,9 @@ def suggest(found: QualityMetrics) -> Thresholds:
     alive = found.total > 0
     if alive.sum() < 10:
         return Thresholds(min_counts=1, min_cells=1)
-    low, high = _limits(np.log1p(found.total[alive]), DEVIATIONS)
-    fewest, _ = _limits(np.log1p(found.n_genes[alive]), DEVIATIONS)
+    room = np.log(LEAST_FOLD)
+    low, high = _limits(np.log1p(found.total[alive]), DEVIATIONS, room)
+    fewest, _ = _limits(np.log1p(found.n_genes[alive]), DEVIATIONS, room)
     return Thresholds(
         min_counts=max(1.0, _round_down(np.expm1(low))),
         max_counts=_round_up(np.expm1(high)),
@@ -181,24 +184,24 @@ def _check_counts(part: Any, source: str) -> None:
         )
     if values.size and values.min() < 0:
         raise DataError(
-            f"{source} holds negative values (down to {values.min():.3g}), so it cannot be counts; choose the "
-            "layer with the counts, or skip quality control"
+            f"{source} holds negative values (down to {values.min():.3g}), so it cannot be counts; choose "
+            "the layer with the counts, or skip quality control"
         )
 
 
-def _limits(values: np.ndarray, deviations: float) -> tuple[float, float]:
-    """Median minus and plus so many median absolute deviations."""
+def _limits(values: np.ndarray, deviations: float, room: float) -> tuple[float, float]:
+    """Median minus and plus so many median absolute deviations, or `room` where that is more."""
     middle = np.median(values)
-    spread = np.median(np.abs(values - middle))
-    return float(middle - deviations * spread), float(middle + deviations * spread)
+    width = max(deviations * np.median(np.abs(values - middle)), room)
+    return float(middle - width), float(middle + width)
 
 
 def _mitochondrial_limit(found: QualityMetrics, alive: np.ndarray) -> float | None:
     if found.mitochondrial is None:
         return None
     percent = found.mitochondrial[alive]
-    _, high = _limits(percent, MITOCHONDRIAL_DEVIATIONS)
-    return float(min(100.0, np.ceil(max(high, np.median(percent) + MITOCHONDRIAL_ROOM))))
+    _, high = _limits(percent, MITOCHONDRIAL_DEVIATIONS, MITOCHONDRIAL_ROOM)
+    return float(min(100.0, np.ceil(high)))
 
 
 def _round_down(value: float) -> float:
