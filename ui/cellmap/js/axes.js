@@ -1,5 +1,7 @@
 // Between data coordinates and pixels of the plot, and the wheel and keys that change the view.
 
+import { EYE } from "./figure.js";
+
 export function frame(map) {
   const layout = map.gd?._fullLayout;
   if (!layout?.xaxis || map.dims !== 2) return null;
@@ -56,15 +58,11 @@ export function listenWheel(map) {
       event.stopPropagation();
       const box = plot.getBoundingClientRect();
       const steps = Math.max(-1, Math.min(1, (event.deltaY * (event.deltaMode ? 20 : 1)) / 240));
-      map.look(zoomed(map.wanted ? { ...f, x: map.wanted[0], y: map.wanted[1] } : f, 2 ** steps, toDataWanted(map, f, event, box)));
+      const now = map.wanted ? { ...f, x: map.wanted[0], y: map.wanted[1] } : f;
+      map.look(zoomed(now, 2 ** steps, toData(now, event.clientX - box.left, event.clientY - box.top)));
     },
     { passive: false, capture: true },
   );
-}
-
-function toDataWanted(map, f, event, box) {
-  const now = map.wanted ? { ...f, x: map.wanted[0], y: map.wanted[1] } : f;
-  return toData(now, event.clientX - box.left, event.clientY - box.top);
 }
 
 const MOVES = { ArrowLeft: [-0.1, 0], ArrowRight: [0.1, 0], ArrowUp: [0, 0.1], ArrowDown: [0, -0.1] };
@@ -82,4 +80,30 @@ export function listenKeys(map) {
     event.preventDefault();
     event.stopPropagation();
   });
+}
+
+// A new view; requests within one frame are drawn once.
+export function look(map, ranges) {
+  const due = map.wanted !== null;
+  map.wanted = ranges;
+  if (due) return;
+  requestAnimationFrame(() => {
+    const [x, y] = map.wanted;
+    map.wanted = null;
+    if (!map.gone) window.Plotly.relayout(map.gd, { "xaxis.range": x, "yaxis.range": y });
+  });
+}
+
+export function zoom(map, factor) {
+  const f = frame(map);
+  if (f) return look(map, zoomed(f, factor, [(f.x[0] + f.x[1]) / 2, (f.y[0] + f.y[1]) / 2]));
+  const eye = map.gd._fullLayout?.scene?._scene?.getCamera?.().eye;
+  if (!eye) return;
+  const nearer = { x: eye.x * factor, y: eye.y * factor, z: eye.z * factor };
+  window.Plotly.relayout(map.gd, { "scene.camera.eye": nearer });
+}
+
+export function home(map) {
+  if (map.dims === 2) return look(map, map.homeView);
+  window.Plotly.relayout(map.gd, { "scene.camera": { eye: EYE } });
 }

@@ -78,6 +78,8 @@ function note(x, y, text, yshift, theme) {
   return { x, y, xref: "x", yref: "y", text: escapeText(text), showarrow: false, yshift, font };
 }
 
+export const EYE = { x: 1.0, y: 1.0, z: 0.8 };
+
 const HIDDEN = { showgrid: false, zeroline: false, showticklabels: false, ticks: "", showline: false };
 
 export function flatLayout(map, theme, { ranges, annotations }) {
@@ -87,7 +89,7 @@ export function flatLayout(map, theme, { ranges, annotations }) {
     font: { size: 13, color: theme.text, family: theme.font },
   });
   return {
-    margin: { l: 26, r: 6, t: 6, b: 26, pad: 0 },
+    margin: { l: 26, r: 0, t: 0, b: 26, pad: 0 },
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
     showlegend: false,
@@ -116,7 +118,7 @@ export function solidLayout(map, theme) {
     hovermode: "closest",
     uirevision: map.spec.xy.id,
     font: { family: theme.font, color: theme.text, size: 13 },
-    scene: { xaxis: axis(0), yaxis: axis(1), zaxis: axis(2), aspectmode: "data", dragmode: "turntable" },
+    scene: { xaxis: axis(0), yaxis: axis(1), zaxis: axis(2), aspectmode: "data", dragmode: "turntable", camera: { eye: EYE } },
   };
 }
 

@@ -1,6 +1,7 @@
 // A map's life: messages from Python come in one at a time, are drawn, and answers go back.
 
-import { frame, listenKeys, listenWheel, toPixels, zoomed } from "./axes.js";
+import { frame, home, listenKeys, listenWheel, look, toPixels, zoom } from "./axes.js";
+import { choose, emphasis, pickGroups, restore } from "./choice.js";
 import { count, readTheme } from "./dom.js";
 import { Overtaken, array, loadPlotly, loadStyle } from "./fetching.js";
 import { MOST_3D, cellTraces, flatLayout, homeRanges, names, overTraces, pointSize, solidLayout } from "./figure.js";
@@ -8,7 +9,7 @@ import { Hover } from "./hover.js";
 import { showLegend } from "./legend.js";
 import { Motion } from "./motion.js";
 import { Particles } from "./particles.js";
-import { extent, group, insidePolygon, medians, tally, withCodes } from "./points.js";
+import { extent, group, medians, tally } from "./points.js";
 import { Raster, webglWorks } from "./raster.js";
 import { save } from "./save.js";
 import { Selector } from "./select.js";
@@ -69,14 +70,28 @@ class CellMap {
 
   async take(spec) {
     const started = performance.now();
-    await Promise.all([loadStyle(this.root, spec.code), loadPlotly(this.root, spec.plotly)]);
+    const coming = [this.arraysOf(spec), loadPlotly(this.root, spec.plotly)];
+    const all = Promise.all(coming);
+    all.catch(() => {}); // reported where it is awaited below
+    await loadStyle(this.root, spec.code);
     if (this.gone) return;
     if (!this.parts) this.furnish(spec);
-    const arrays = await this.arraysOf(spec);
+    const [arrays] = await all;
     if (this.gone) return;
+    if (!this.isNews(spec)) return;
     this.adopt(spec, arrays);
     await this.draw();
     this.box.dataset.takeMs = String(Math.round(performance.now() - started));
+  }
+
+  // Python repeats what the map has told it; that alone is no reason to draw.
+  isNews(spec) {
+    const { dark, text, font } = readTheme(this.box);
+    const news = JSON.stringify([{ ...spec, selected: null }, dark, text, font]);
+    const same = news === this.last && !this.due && (this.chosen || !spec.selected);
+    this.last = news;
+    this.due = false;
+    return !same;
   }
 
   furnish(spec) {
@@ -129,7 +144,7 @@ class CellMap {
       this.view = this.wanted = null;
       if (this.chosen && this.chosen.space !== spec.xy.id) this.chosen = null;
     }
-    if (!this.chosen && spec.selected?.space === spec.xy.id) this.chosen = this.restore(spec.selected, arrays);
+    if (!this.chosen && spec.selected?.space === spec.xy.id) this.chosen = restore(spec.selected, arrays);
     if (moved || recoloured) {
       this.emphasisCodes = this.chosen?.array === spec.colour.codes.id ? new Set(this.chosen.codes) : null;
       this.counts = tally(arrays.codes, spec.colour.colours.length);
@@ -150,25 +165,11 @@ class CellMap {
     this.parts.labelButton.setAttribute("aria-pressed", String(this.showLabels));
   }
 
-  restore(selected, arrays) {
-    const found =
-      selected.kind === "categories"
-        ? arrays.picked && withCodes(arrays.picked, selected.codes)
-        : insidePolygon(arrays.xy, selected.polygon);
-    return found ? { ...selected, ...found } : null;
-  }
-
-  emphasis() {
-    if (this.chosen) return this.chosen.mask;
-    if (this.emphasisCodes) return withCodes(this.arrays.codes, this.emphasisCodes).mask;
-    return this.arrays.highlight;
-  }
-
   async draw() {
     const started = performance.now();
     const { xy, codes } = this.arrays;
     const most = this.dims === 3 ? MOST_3D : 0;
-    Object.assign(this, group({ xy, dims: this.dims, codes, colour: this.colour, emphasis: this.emphasis(), most }));
+    Object.assign(this, group({ xy, dims: this.dims, codes, colour: this.colour, emphasis: emphasis(this), most }));
     this.notes = this.notesNow(most);
     showModes(this.parts, this);
     showLegend(this);
@@ -225,7 +226,7 @@ class CellMap {
   }
 
   flat(width, height) {
-    const inner = [width - 32, height - 32];
+    const inner = [width - 26, height - 26];
     this.homeView = homeRanges(this.extent, inner);
     return flatLayout(this, this.theme, { ranges: this.view ?? this.homeView, annotations: this.namesNow ?? [] });
   }
@@ -285,31 +286,20 @@ class CellMap {
   }
 
   again() {
+    this.due = true;
     if (this.spec) this.receive({ ...this.send, data: this.pending ?? this.spec });
   }
 
-  // A new view; requests within one frame are drawn once.
   look(ranges) {
-    const due = this.wanted !== null;
-    this.wanted = ranges;
-    if (due) return;
-    requestAnimationFrame(() => {
-      const [x, y] = this.wanted;
-      this.wanted = null;
-      window.Plotly.relayout(this.gd, { "xaxis.range": x, "yaxis.range": y });
-    });
+    look(this, ranges);
   }
 
   zoom(factor) {
-    const f = frame(this);
-    if (f) return this.look(zoomed(f, factor, [(f.x[0] + f.x[1]) / 2, (f.y[0] + f.y[1]) / 2]));
-    const eye = this.gd._fullLayout?.scene?._scene?.getCamera?.().eye;
-    if (eye) window.Plotly.relayout(this.gd, { "scene.camera.eye": { x: eye.x * factor, y: eye.y * factor, z: eye.z * factor } });
+    zoom(this, factor);
   }
 
   home() {
-    if (this.dims === 3) window.Plotly.relayout(this.gd, { "scene.camera": { eye: { x: 1.25, y: 1.25, z: 1.25 } } });
-    else this.look(this.homeView);
+    home(this);
   }
 
   setMode(mode) {
@@ -325,33 +315,12 @@ class CellMap {
     else if (this.emphasisCodes) this.pickGroups(null);
   }
 
-  // Chooses cells, shows them, and tells Python the outline or the groups, never the cells.
   choose(what) {
-    if (!what) this.chosen = this.emphasisCodes = null;
-    else {
-      const found = what.polygon ? insidePolygon(this.arrays.xy, what.polygon) : withCodes(this.arrays.codes, what.codes);
-      this.chosen = found.total ? { ...what, ...found, space: this.spec.xy.id } : null;
-      if (what.polygon) this.emphasisCodes = null;
-    }
-    const { mask, total, ...message } = this.chosen ?? {};
-    this.spec = { ...this.spec, selected: null };
-    this.send.setStateValue("selection", this.chosen ? { ...message, n: total } : null);
-    this.again();
+    choose(this, what);
   }
 
   pickGroups(code, add = false) {
-    const picked = new Set(add ? this.emphasisCodes : []);
-    const alone = this.emphasisCodes?.size === 1 && this.emphasisCodes.has(code);
-    if (code === null || (alone && !add)) picked.clear();
-    else if (add && picked.has(code)) picked.delete(code);
-    else picked.add(code);
-    this.emphasisCodes = picked.size ? picked : null;
-    if (!this.spec.selection) return this.again();
-    if (!picked.size) return this.choose(null);
-    const { codes: ref, names: texts, label } = this.colour;
-    const codes = [...picked].sort((a, b) => a - b);
-    const named = { codes, names: codes.map((c) => texts[c]), column: label };
-    return this.choose({ kind: "categories", array: ref.id, type: ref.type, ...named });
+    pickGroups(this, code, add);
   }
 
   restyle({ scale, opacity }) {

@@ -6,6 +6,7 @@ import { pathColour } from "./overlays.js";
 
 const SECONDS = 7; // from the first time to the last
 const STEPS = 1000;
+const MOST_SOLID = 1500;
 
 export class Motion {
   constructor(map) {
@@ -144,7 +145,7 @@ export class Motion {
 
   dots(context, f, now, kept) {
     const { spec } = this.paths;
-    const radius = Math.max(1.6, Math.min(4, 60 / Math.sqrt(spec.n)));
+    const radius = Math.max(1.8, Math.min(4.5, 95 / Math.sqrt(spec.n)));
     const { theme } = this.map;
     const colours = new Map();
     for (let i = 0; i < spec.n; i++) {
@@ -162,11 +163,11 @@ export class Motion {
         context.arc(px, py, radius, 0, 6.2832);
       }
       context.globalAlpha = within === "1" ? 0.95 : 0.4;
-      context.lineWidth = 0.8;
+      context.lineWidth = 1.6;
       context.strokeStyle = theme.dark ? "#0e1117" : "#ffffff";
       context.fillStyle = colour;
-      context.fill();
       context.stroke();
+      context.fill();
     }
     context.globalAlpha = 1;
   }
@@ -175,17 +176,29 @@ export class Motion {
     const { gd } = this.map;
     const at = gd.data?.findIndex((trace) => trace.meta === "moving") ?? -1;
     if (at < 0) return;
-    const axis = (d) => Array.from({ length: now.length / 3 }, (_, i) => now[3 * i + d]);
-    window.Plotly.restyle(gd, { x: [axis(0)], y: [axis(1)], z: [axis(2)] }, [at]);
+    if (this.solidBusy) return;
+    this.solidBusy = true;
+    const [x, y, z] = this.solid(now);
+    const done = () => (this.solidBusy = false);
+    window.Plotly.restyle(gd, { x: [x], y: [y], z: [z] }, [at]).then(done, done);
+  }
+
+  // In 3-D fewer cells move, because each step draws the scene again.
+  solid(now) {
+    const step = Math.ceil(this.paths.spec.n / MOST_SOLID);
+    const length = Math.floor(this.paths.spec.n / step);
+    return [0, 1, 2].map((d) => Array.from({ length }, (_, i) => now[3 * i * step + d]));
   }
 
   // In 3-D the moving cells are one more trace, whose places change.
   traces() {
     if (!this.paths || this.map.dims !== 3) return [];
     const { now } = this.places();
-    const axis = (d) => Array.from({ length: now.length / 3 }, (_, i) => now[3 * i + d]);
-    const color = pathColour(this.paths, 0, this.map.theme);
-    const marker = { color, size: 4 };
-    return [{ type: "scatter3d", mode: "markers", x: axis(0), y: axis(1), z: axis(2), marker, meta: "moving", hoverinfo: "none", showlegend: false }];
+    const [x, y, z] = this.solid(now);
+    const step = Math.ceil(this.paths.spec.n / MOST_SOLID);
+    const color = x.map((_, i) => pathColour(this.paths, i * step, this.map.theme));
+    const marker = { color, size: 4, line: { width: 0 } };
+    const quiet = { meta: "moving", hoverinfo: "none", showlegend: false };
+    return [{ type: "scatter3d", mode: "markers", x, y, z, marker, ...quiet }];
   }
 }

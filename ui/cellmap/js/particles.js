@@ -4,7 +4,7 @@ import { frame, toPixels } from "./axes.js";
 import { showPlaying } from "./view.js";
 
 const COUNT = 2500;
-const FADE = 0.93;
+const FADE = 0.94; // per sixtieth of a second
 const LIFE = [0.8, 3.2]; // seconds
 const PACE = 0.085; // a fast particle crosses this share of the whole map per second
 
@@ -39,6 +39,7 @@ export class Particles {
   show() {
     showPlaying(this.map.parts, { available: Boolean(this.field), playing: this.playing });
     this.map.parts.box.dataset.flow = this.playing ? "playing" : "stopped";
+    this.map.parts.plot.classList.toggle("ds-flowing", this.playing && !this.map.arrays.paths);
   }
 
   toggle() {
@@ -86,7 +87,7 @@ export class Particles {
     const ratio = flow.width / Math.max(1, flow.clientWidth);
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.globalCompositeOperation = "destination-in";
-    context.fillStyle = `rgba(0,0,0,${FADE})`;
+    context.fillStyle = `rgba(0,0,0,${FADE ** (60 * seconds)})`;
     context.fillRect(0, 0, flow.width, flow.height);
     context.globalCompositeOperation = "source-over";
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
