@@ -186,7 +186,8 @@ def embedded_velocity(
     """Return how measured cells move on the embedding.
 
     Each cell is pushed a little along its velocity and a little against it; both are placed among the
-    measured cells, and the difference of the places is divided by the time between them. When the embedding is part of the state space itself, the velocity is taken from it as it is.
+    measured cells, and the difference of the places is divided by the time between them. Where the map is
+    part of the state space itself, the velocity is taken as it is.
 
     Parameters
     ----------

@@ -1,0 +1,366 @@
+"""Write what a model says into an AnnData, under the names that scVelo and CellRank read."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from sklearn.neighbors import NearestNeighbors
+
+from dynamics.errors import DataError, Stopped
+from dynamics.field import Progress, no_progress
+from dynamics.integrate import integrate
+from dynamics.projection import COMPARED, TREE_DIMS, Placement, embedded_velocity
+from dynamics.roles import Roles, embeddings
+from dynamics.trajectories import Trajectories, nearest_type
+from dynamics.velocity import check_width, evaluate
+
+if TYPE_CHECKING:
+    from dynamics.basis import StateBasis
+    from dynamics.field import VelocityField
+    from dynamics.snapshots import Snapshots
+
+OURS = "driftscope"
+"""Key in `uns`, and prefix of the results where another tool's velocities are already there."""
+
+NEIGHBOURS = 15
+VALUES = 250_000_000
+"""Largest number of values in a matrix of cells and genes that is written."""
+
+
+def annotate(
+    adata: AnnData,
+    model: "VelocityField",
+    snapshots: "Snapshots",
+    roles: Roles,
+    *,
+    placement: Placement | None = None,
+    progress: Progress = no_progress,
+) -> AnnData:
+    """Return a copy of a data set with the velocity of each cell at its own time.
+
+    Written are the velocities in the representation and on every embedding with two or three axes (`obsm`),
+    of the genes where the model knows them (`layers`), their length and their agreement with those of the
+    neighbouring cells (`obs`), and the model's recipe (`uns["driftscope"]`). Names begin with "velocity";
+    where another tool's results have such a name, with "driftscope": nothing of the input is changed. Results
+    of an earlier call are replaced. Cells without a time get NaN.
+
+    Parameters
+    ----------
+    placement
+        Placement on `roles.embedding`, if it is already there.
+
+    Raises
+    ------
+    ModelError
+        The model has another width than the snapshots.
+    Stopped
+        `progress` returned False.
+    """
+    check_width(model, snapshots.states)
+    result = _without_ours(adata)
+    cells = snapshots.cells
+    names = _embedding_names(result, roles)
+    prefix = _prefix(result, [snapshots.rep, *names])
+    _report(progress, 0.0, "velocities of the states")
+    velocity = evaluate(model, snapshots.times, snapshots.states)
+    width = result.obsm[snapshots.rep].shape[1] if snapshots.rep in result.obsm else snapshots.dim
+    obsm = {_key(prefix, snapshots.rep): _spread(velocity, cells, (result.n_obs, width))}
+    for k, name in enumerate(names):
+        _report(progress, 0.2 + 0.5 * k / len(names), f"velocities on {name}")
+        if name != snapshots.rep:
+            chosen = placement if placement is not None and name == roles.embedding else None
+            obsm[_key(prefix, name)] = _on_embedding(result, model, snapshots, name=name, placement=chosen)
+    _report(progress, 0.7, "agreement with neighbours")
+    obs = {
+        f"{prefix}_length": _spread(np.linalg.norm(velocity, axis=1), cells, (result.n_obs,)),
+        f"{prefix}_confidence": _spread(confidence(snapshots.states, velocity), cells, (result.n_obs,)),
+    }
+    _report(progress, 0.85, "velocities of the genes")
+    layers = _gene_layer(result, getattr(model, "basis", None), velocity, cells=cells, prefix=prefix)
+    for target, written in ((result.obsm, obsm), (result.obs, obs), (result.layers, layers)):
+        for key, values in written.items():
+            target[key] = values
+    written = {"obsm": list(obsm), "obs": list(obs), "layers": list(layers)}
+    notes = {"genes": "" if layers else "no gene velocities: the model knows no genes, or there are too many"}
+    result.uns[OURS] = card(model, snapshots) | {"keys": written, "prefix": prefix, "notes": notes}
+    return result
+
+
+def simulate(
+    model: "VelocityField",
+    snapshots: "Snapshots",
+    placement: Placement | None = None,
+    *,
+    from_time: float | None = None,
+    times: Sequence[float] | None = None,
+    cells: np.ndarray | None = None,
+    labels: np.ndarray | None = None,
+    names: Sequence[str] | None = None,
+    embedding: str = "X_umap",
+    method: str = "rk4",
+    progress: Progress = no_progress,
+) -> AnnData:
+    """Return predicted cells at several times: their states, places on the embedding, and genes.
+
+    Parameters
+    ----------
+    from_time
+        Measured time from which cells start; by default the first.
+    times
+        Times to predict, before or after `from_time`; by default the measured times after it.
+    cells : (n_snapshot_cells,) bool
+        Which cells of the snapshots may start; by default all. Those measured at `from_time` do.
+    labels : (n_snapshot_cells,)
+        Cell types; if given, each predicted cell is told which it resembles.
+    names : (n_snapshot_cells,)
+        Names of the measured cells, to say from which one a prediction comes.
+
+    Returns
+    -------
+    One row per cell and time, in `obs` the time, the starting cell, whether it is among measured cells, and
+    the type it resembles; in X the genes on the scale of the model's basis, or no genes when it has none.
+
+    Raises
+    ------
+    DataError
+        No cell was measured at `from_time`, or none of them is chosen.
+    IntegrationError
+        The cells cannot be followed.
+    """
+    begin = float(snapshots.axis.values[0]) if from_time is None else float(from_time)
+    start = _start(snapshots, begin, cells)
+    measured = snapshots.axis.values
+    wanted = measured[measured > begin] if times is None else np.unique(np.asarray(times, dtype=np.float64))
+    if not len(wanted):
+        raise DataError(
+            f"No time to predict is given, and {begin:g} is the last measured one. Name the times."
+        )
+    before, after = wanted[wanted < begin][::-1], wanted[wanted > begin]
+    parts = [
+        integrate(
+            model,
+            snapshots.states[start],
+            np.append(begin, passed),
+            method=method,
+            support=placement,
+            unit=snapshots.unit,
+            progress=progress,
+        )
+        for passed in ([before, after] if len(before) and len(after) else [before if len(before) else after])
+    ]
+    rows = [(part, k) for part in parts for k in _kept(part, wanted, first=part is parts[0])]
+    rows.sort(key=lambda row: row[0].times[row[1]])
+    return _simulated(model, snapshots, rows, start=start, labels=labels, names=names, embedding=embedding)
+
+
+def card(model: "VelocityField", snapshots: "Snapshots") -> dict[str, Any]:
+    """Return the recipe of a model as h5ad can hold it: method, settings, seed, versions, fingerprints."""
+    summary = getattr(model, "summary", None) or {}
+    values = {
+        "model": getattr(model, "name", None),
+        "method": getattr(model, "method", type(model).__name__),
+        "settings": _storable(getattr(model, "settings", None) or {}),
+        "seed": getattr(model, "seed", None),
+        "versions": _storable(summary.get("versions", {})),
+        "trained_on": getattr(model, "fingerprint", None),
+        "data_fingerprint": snapshots.fingerprint,
+        "rep": snapshots.rep,
+        "dims": snapshots.dim,
+        "time_unit": snapshots.unit,
+        "times": snapshots.axis.values.copy(),
+    }
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def confidence(states: np.ndarray, velocity: np.ndarray) -> np.ndarray:
+    """Return the mean cosine between the velocity of each cell and those of its nearest cells, (n,)."""
+    n = len(states)
+    if n < 3:
+        return np.full(n, np.nan)
+    tree = states.shape[1] <= TREE_DIMS
+    known = np.arange(n)
+    if not tree and n > COMPARED:
+        known = np.sort(np.random.default_rng(0).choice(n, COMPARED, replace=False))
+    search = NearestNeighbors(algorithm="kd_tree" if tree else "brute").fit(states[known])
+    speed = np.linalg.norm(velocity, axis=1, keepdims=True)
+    heading = velocity / np.maximum(speed, np.finfo(np.float32).tiny)
+    near = search.kneighbors(states, n_neighbors=min(NEIGHBOURS + 1, len(known)), return_distance=False)
+    neighbours = known[near]
+    others = neighbours != np.arange(n)[:, None]
+    cosines = np.einsum("nd,nkd->nk", heading, heading[neighbours])
+    return (cosines * others).sum(axis=1) / np.maximum(others.sum(axis=1), 1)
+
+
+def _report(progress: Progress, fraction: float, message: str) -> None:
+    if not progress(fraction, message):
+        raise Stopped
+
+
+def _without_ours(adata: AnnData) -> AnnData:
+    """Return a copy without the results of an earlier call."""
+    result = adata.copy()
+    before = result.uns.pop(OURS, {})
+    keys = before.get("keys", {}) if isinstance(before, Mapping) else {}
+    for where in ("obsm", "obs", "layers"):
+        for key in map(str, keys.get(where, ())):
+            if key.startswith(("velocity", OURS)) and key in getattr(result, where):
+                del getattr(result, where)[key]
+    return result
+
+
+def _embedding_names(adata: AnnData, roles: Roles) -> list[str]:
+    names = embeddings(adata)
+    if roles.embedding is not None and roles.embedding not in names:
+        names.insert(0, roles.embedding)
+    return names
+
+
+def _key(prefix: str, name: str) -> str:
+    """Return "velocity_umap" for "X_umap"."""
+    return f"{prefix}_{name.removeprefix('X_')}"
+
+
+def _prefix(adata: AnnData, names: Sequence[str]) -> str:
+    """Return "velocity", or "driftscope" where another tool has written under that name."""
+    taken = (
+        any(_key("velocity", name) in adata.obsm for name in names)
+        or "velocity" in adata.layers
+        or "velocity_params" in adata.uns
+        or any(key in adata.obs for key in ("velocity_length", "velocity_confidence"))
+    )
+    return OURS if taken else "velocity"
+
+
+def _spread(values: np.ndarray, cells: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return values of the cells with a time among all cells, NaN for the others and 0 in further columns."""
+    spread = np.full(shape, np.nan, dtype=np.float32)
+    spread[cells] = 0
+    if len(shape) == 1:
+        spread[cells] = values
+    else:
+        spread[cells, : values.shape[1]] = values
+    return spread
+
+
+def _on_embedding(
+    adata: AnnData,
+    model: "VelocityField",
+    snapshots: "Snapshots",
+    *,
+    name: str,
+    placement: Placement | None,
+) -> np.ndarray:
+    places = np.asarray(adata.obsm[name], dtype=np.float32)
+    if placement is None:
+        placement = Placement(snapshots.states, places[snapshots.cells])
+    moving = embedded_velocity(model, snapshots, placement)
+    return _spread(moving.v, snapshots.cells[moving.rows], (adata.n_obs, placement.n_axes))
+
+
+def _gene_layer(
+    adata: AnnData,
+    basis: "StateBasis | None",
+    velocity: np.ndarray,
+    *,
+    cells: np.ndarray,
+    prefix: str,
+) -> dict[str, np.ndarray]:
+    """Return the layer of gene velocities: NaN for genes that the model does not know."""
+    if basis is None or not adata.n_vars or adata.n_obs * adata.n_vars > VALUES:
+        return {}
+    place = {gene: k for k, gene in enumerate(basis.genes)}
+    columns = np.array([place.get(gene, -1) for gene in adata.var_names])
+    known = np.flatnonzero(columns >= 0)
+    if not len(known):
+        return {}
+    layer = np.full(adata.shape, np.nan, dtype=np.float32)
+    genes = [basis.genes[k] for k in columns[known]]
+    layer[np.ix_(cells, known)] = basis.velocity_to_genes(velocity, genes)
+    return {prefix: layer}
+
+
+def _start(snapshots: "Snapshots", begin: float, cells: np.ndarray | None) -> np.ndarray:
+    """Return the snapshot rows that start at a measured time."""
+    values = snapshots.axis.values
+    here = np.isclose(snapshots.times, begin, rtol=1e-6, atol=1e-6 * float(values[-1] - values[0]))
+    if not here.any():
+        measured = ", ".join(f"{value:g}" for value in values[:12])
+        raise DataError(
+            f"No cell was measured at time {begin:g}. Start from one of the measured times: {measured}."
+        )
+    chosen = here if cells is None else here & np.asarray(cells, dtype=bool)
+    if not chosen.any():
+        raise DataError(
+            f"None of the {here.sum():,} cells measured at time {begin:g} is among those that are to start. "
+            "Choose another time or other cells."
+        )
+    return np.flatnonzero(chosen)
+
+
+def _kept(part: Trajectories, wanted: np.ndarray, *, first: bool) -> list[int]:
+    """Return which times of a part are wanted; the start, which all parts share, from the first one only."""
+    later = list(range(1, len(part.times)))
+    return [0, *later] if first and part.times[0] in wanted else later
+
+
+def _simulated(
+    model: "VelocityField",
+    snapshots: "Snapshots",
+    rows: list[tuple[Trajectories, int]],
+    *,
+    start: np.ndarray,
+    labels: np.ndarray | None,
+    names: Sequence[str] | None,
+    embedding: str,
+) -> AnnData:
+    states = np.concatenate([part.states[k] for part, k in rows])
+    kept = np.isfinite(states).all(axis=1)
+    obs = pd.concat([_described(part, k, snapshots, start=start, labels=labels) for part, k in rows])
+    obs["origin"] = np.tile(start if names is None else np.asarray(names, dtype=object)[start], len(rows))
+    obs = obs[kept]
+    obs.index = [f"{origin}@{time:g}" for origin, time in zip(obs["origin"], obs["time"], strict=True)]
+    basis = getattr(model, "basis", None)
+    genes = _gene_values(basis, states[kept])
+    result = AnnData(
+        X=genes,
+        obs=obs,
+        var=None if genes is None else pd.DataFrame({"r2": basis.r2}, index=list(basis.genes)),
+        obsm={snapshots.rep: states[kept]},
+    )
+    if all(part.xy is not None for part, _ in rows):
+        result.obsm[embedding] = np.concatenate([part.xy[k] for part, k in rows])[kept]
+    parts = list({id(part): part for part, _ in rows}.values())
+    result.uns[OURS] = card(model, snapshots) | {
+        "from_time": float(parts[0].times[0]),
+        "message": " ".join(part.message for part in parts if part.message),
+    }
+    return result
+
+
+def _described(
+    part: Trajectories, k: int, snapshots: "Snapshots", *, start: np.ndarray, labels: np.ndarray | None
+) -> pd.DataFrame:
+    obs = pd.DataFrame({"time": part.times[k], "inside": part.inside[k]}, index=range(len(start)))
+    if labels is not None:
+        one = Trajectories(part.times[k : k + 1], part.states[k : k + 1], part.inside[k : k + 1], part.failed)
+        kinds = pd.Categorical(labels)
+        codes = nearest_type(one, snapshots, (tuple(map(str, kinds.categories)), np.asarray(kinds.codes)))[0]
+        obs["nearest_type"] = pd.Categorical.from_codes(codes, categories=[str(c) for c in kinds.categories])
+    return obs
+
+
+def _gene_values(basis: "StateBasis | None", states: np.ndarray) -> np.ndarray | None:
+    """Return the genes of predicted states; None without a basis, or where they would be too many."""
+    if basis is None or len(states) * len(basis.genes) > VALUES:
+        return None
+    return basis.to_genes(states)
+
+
+def _storable(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings as h5ad can hold them: numbers and text, anything else as text."""
+    return {
+        str(key): value if isinstance(value, bool | int | float | str) else str(value)
+        for key, value in values.items()
+    }

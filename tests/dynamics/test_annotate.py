@@ -1,0 +1,225 @@
+"""Results written into an AnnData, under the field's names, without touching the input."""
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+from fields import Linear
+
+from dynamics.annotate import annotate, confidence, simulate
+from dynamics.basis import fit_basis
+from dynamics.errors import DataError, ModelError, Stopped
+from dynamics.projection import Placement
+from dynamics.roles import Roles
+from dynamics.snapshots import from_anndata
+
+ROLES = Roles(time_key="day", cell_type_key="kind", rep="X_pca", embedding="X_umap")
+
+
+def make(n: int = 400, seed: int = 0) -> anndata.AnnData:
+    """Cells on an arc, with PCs, a curved map, genes, types, and one cell without a time."""
+    rng = np.random.default_rng(seed)
+    s, w = rng.uniform(0, 3, n), rng.normal(0, 0.3, n)
+    pca = np.stack([np.cos(s) * (2 + w), np.sin(s) * (2 + w), 0.5 * s, 0.1 * rng.normal(size=n)], axis=1)
+    genes = (pca @ rng.normal(size=(4, 12)) + 3).astype(np.float32)
+    day = pd.Series(np.minimum(s.astype(int), 2).astype(float))
+    day[7] = np.nan
+    data = anndata.AnnData(
+        X=genes,
+        obs=pd.DataFrame(
+            {"day": day.to_numpy(), "kind": pd.Categorical(np.where(s < 1.5, "early", "late"))},
+            index=[f"cell{k}" for k in range(n)],
+        ),
+        var=pd.DataFrame(index=[f"gene{k}" for k in range(12)]),
+        obsm={"X_pca": pca.astype(np.float32), "X_umap": np.stack([s, w], axis=1).astype(np.float32)},
+        uns={"kind_colors": np.array(["#000000", "#ff0000"])},
+    )
+    return data
+
+
+@pytest.fixture
+def data():
+    return make()
+
+
+def model_for(data, snapshots):
+    turn = np.zeros((snapshots.dim, snapshots.dim))
+    turn[0, 1], turn[1, 0] = -1, 1
+    shift = np.zeros(snapshots.dim)
+    shift[2] = 0.5
+    model = Linear(turn, shift)
+    model.basis = fit_basis(data.X[snapshots.cells], snapshots.states, list(data.var_names))
+    model.method, model.settings, model.seed, model.name = "ot-cfm", {"width": 64, "path": None}, 3, "arc"
+    model.axis = snapshots.axis
+    return model
+
+
+@pytest.fixture
+def snapshots(data):
+    return from_anndata(data, ROLES)
+
+
+@pytest.fixture
+def model(data, snapshots):
+    return model_for(data, snapshots)
+
+
+def test_results_have_the_names_of_the_field(data, model, snapshots):
+    result = annotate(data, model, snapshots, ROLES)
+    known = np.delete(np.arange(400), 7)
+    pca = np.asarray(data.obsm["X_pca"])
+    np.testing.assert_allclose(
+        result.obsm["velocity_pca"][known, :2], np.stack([-pca[:, 1], pca[:, 0]], 1)[known], rtol=1e-5
+    )
+    assert result.obsm["velocity_pca"].shape == pca.shape
+    along, across = result.obsm["velocity_umap"][known].T
+    assert np.median(along) == pytest.approx(1, abs=0.2)
+    assert np.median(np.abs(across)) < 0.2
+    speed = np.linalg.norm(result.obsm["velocity_pca"], axis=1)
+    np.testing.assert_allclose(result.obs["velocity_length"].iloc[known], speed[known], rtol=1e-5)
+    assert result.obs["velocity_confidence"].iloc[known].between(-1, 1).all()
+    assert result.obs["velocity_confidence"].median() > 0.9
+    step = 0.01
+    moved = model.basis.to_genes(
+        snapshots.states + step * result.obsm["velocity_pca"][known, : snapshots.dim]
+    )
+    change = (moved - model.basis.to_genes(snapshots.states)) / step
+    np.testing.assert_allclose(result.layers["velocity"][known], change, atol=2e-2)
+
+
+def test_cells_without_a_time_have_no_velocity(data, model, snapshots):
+    result = annotate(data, model, snapshots, ROLES)
+    for values in (result.obsm["velocity_pca"], result.obsm["velocity_umap"], result.layers["velocity"]):
+        assert np.isnan(values[7]).all()
+        assert np.isfinite(np.delete(values, 7, axis=0)).all()
+    assert np.isnan(result.obs["velocity_length"].iloc[7])
+
+
+def test_the_input_is_not_changed_and_nothing_of_it_is_lost(data, model, snapshots):
+    before = data.copy()
+    result = annotate(data, model, snapshots, ROLES)
+    for kept in (data, result):
+        np.testing.assert_array_equal(kept.X, before.X)
+        pd.testing.assert_frame_equal(kept.obs[before.obs.columns], before.obs)
+        pd.testing.assert_frame_equal(kept.var, before.var)
+        for key in before.obsm:
+            np.testing.assert_array_equal(kept.obsm[key], before.obsm[key])
+        np.testing.assert_array_equal(kept.uns["kind_colors"], before.uns["kind_colors"])
+    assert list(data.obsm) == list(before.obsm)
+    assert list(data.obs) == list(before.obs)
+
+
+def test_it_is_written_and_read_again_with_its_recipe(data, model, snapshots, tmp_path):
+    annotate(data, model, snapshots, ROLES).write_h5ad(tmp_path / "out.h5ad")
+    card = anndata.read_h5ad(tmp_path / "out.h5ad").uns["driftscope"]
+    assert card["method"] == "ot-cfm"
+    assert card["settings"]["width"] == 64
+    assert card["seed"] == 3
+    assert card["data_fingerprint"] == snapshots.fingerprint
+
+
+def test_a_second_call_replaces_the_first(data, model, snapshots, tmp_path):
+    annotate(data, model, snapshots, ROLES).write_h5ad(tmp_path / "out.h5ad")
+    first = anndata.read_h5ad(tmp_path / "out.h5ad")
+    again = annotate(first, model, snapshots, ROLES)
+    assert sorted(again.obsm) == sorted(first.obsm)
+    assert sorted(again.obs) == sorted(first.obs)
+    np.testing.assert_array_equal(again.obsm["velocity_umap"], first.obsm["velocity_umap"])
+
+
+@pytest.mark.parametrize("where", ["obsm", "obs", "layers", "uns"])
+def test_results_of_another_tool_are_kept(data, model, snapshots, where):
+    foreign = {
+        "obsm": ("velocity_umap", np.ones((400, 2))),
+        "obs": ("velocity_length", np.ones(400)),
+        "layers": ("velocity", np.ones(data.shape)),
+        "uns": ("velocity_params", {"mode": "dynamical"}),
+    }[where]
+    getattr(data, where)[foreign[0]] = foreign[1]
+    result = annotate(data, model, snapshots, ROLES)
+    assert "driftscope_umap" in result.obsm
+    assert "driftscope_length" in result.obs
+    assert "driftscope" in result.layers
+    if where != "uns":
+        np.testing.assert_array_equal(getattr(result, where)[foreign[0]], 1)
+    assert "velocity_pca" not in result.obsm
+    twice = annotate(result, model, snapshots, ROLES)
+    assert sorted(twice.obsm) == sorted(result.obsm)
+
+
+def test_a_lying_recipe_deletes_nothing_of_the_user(data, model, snapshots):
+    data.uns["driftscope"] = {"keys": {"obsm": ["X_pca"], "obs": ["kind"]}}
+    result = annotate(data, model, snapshots, ROLES)
+    assert "X_pca" in result.obsm
+    assert "kind" in result.obs
+
+
+def test_a_file_without_genes_works(data, model, snapshots):
+    bare = anndata.AnnData(obs=data.obs, obsm=dict(data.obsm))
+    model.basis = None
+    result = annotate(bare, model, snapshots, ROLES)
+    assert "velocity_umap" in result.obsm
+    assert not result.layers
+
+
+def test_every_embedding_gets_its_velocity_and_genes_outside_the_basis_none(data, model, snapshots):
+    data.obsm["X_umap3"] = np.concatenate([data.obsm["X_umap"], data.obsm["X_pca"][:, 2:3]], axis=1)
+    data.var_names = ["other", *data.var_names[1:]]
+    result = annotate(data, model, snapshots, ROLES)
+    assert result.obsm["velocity_umap3"].shape == (400, 3)
+    np.testing.assert_array_equal(np.isnan(result.layers["velocity"]).all(axis=0), np.arange(12) == 0)
+
+
+def test_another_width_and_a_stop_are_told(data, snapshots):
+    with pytest.raises(ModelError, match="2 dimensions"):
+        annotate(data, Linear(np.eye(2)), snapshots, ROLES)
+    with pytest.raises(Stopped):
+        annotate(data, Linear(np.eye(4)), snapshots, ROLES, progress=lambda *_, **__: False)
+
+
+def test_confidence_is_one_where_all_move_alike_and_near_zero_at_random(rng):
+    states = rng.normal(size=(500, 20))
+    np.testing.assert_allclose(confidence(states, np.ones((500, 20))), 1, rtol=1e-6)
+    assert abs(confidence(states, rng.normal(size=(500, 20))).mean()) < 0.1
+
+
+def test_predicted_cells_carry_states_places_genes_and_origin(data, model, snapshots):
+    placement = Placement(snapshots.states, data.obsm["X_umap"][snapshots.cells])
+    result = simulate(
+        model,
+        snapshots,
+        placement,
+        from_time=1.0,
+        times=[0.5, 1.0, 2.0],
+        labels=data.obs["kind"].to_numpy()[snapshots.cells],
+        names=data.obs_names.to_numpy()[snapshots.cells],
+    )
+    assert sorted(result.obs["time"].unique()) == [0.5, 1.0, 2.0]
+    start = snapshots.states[snapshots.times == 1.0]
+    assert result.n_obs == 3 * len(start)
+    here = result[result.obs["time"] == 1.0]
+    np.testing.assert_array_equal(here.obsm["X_pca"], start)
+    np.testing.assert_allclose(here.X, model.basis.to_genes(start), rtol=1e-5)
+    later = result[result.obs["time"] == 2.0]
+    turned = start[:, :2] @ np.array([[np.cos(1), np.sin(1)], [-np.sin(1), np.cos(1)]])
+    np.testing.assert_allclose(later.obsm["X_pca"][:, :2], turned, atol=1e-4)
+    assert later.obsm["X_umap"].shape == (len(start), 2)
+    assert set(result.obs["nearest_type"].dropna()) == {"early", "late"}
+    assert later.obs_names[0] == f"{later.obs['origin'].iloc[0]}@2"
+    assert result.obs_names.is_unique
+
+
+def test_simulation_chooses_cells_and_says_when_it_cannot(data, model, snapshots, tmp_path):
+    chosen = np.zeros(snapshots.n_cells, bool)
+    chosen[np.flatnonzero(snapshots.times == 0)[:5]] = True
+    result = simulate(model, snapshots, cells=chosen)
+    assert result.obs["time"].value_counts().to_dict() == {1.0: 5, 2.0: 5}
+    result.write_h5ad(tmp_path / "out.h5ad")
+    assert anndata.read_h5ad(tmp_path / "out.h5ad").uns["driftscope"]["from_time"] == 0
+    assert simulate(model, snapshots, times=[0.0], cells=chosen).n_obs == 5
+    with pytest.raises(DataError, match=r"No cell was measured at time 1\.5.*0, 1, 2"):
+        simulate(model, snapshots, from_time=1.5)
+    with pytest.raises(DataError, match="that are to start"):
+        simulate(model, snapshots, from_time=1.0, cells=chosen)
+    with pytest.raises(DataError, match="last measured"):
+        simulate(model, snapshots, from_time=2.0)
