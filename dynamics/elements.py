@@ -1,13 +1,15 @@
 """Single elements of an h5ad file, in every layout since anndata 0.6: arrays, matrices and tables."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import h5py
 import numpy as np
 import pandas as pd
+from anndata import OldFormatWarning
 from anndata._io.specs.registry import IORegistryError
-from anndata.io import read_elem
+from anndata.io import read_elem as read_known
 from scipy import sparse
 
 from dynamics.errors import FileError
@@ -67,6 +69,13 @@ def read_matrix(element: h5py.Group | h5py.Dataset) -> np.ndarray | sparse.spmat
         raise FileError(f"{element.name} is stored as {found}, which is not a matrix that can be read.")
     parts = tuple(native(element[part][()]) for part in ("data", "indices", "indptr"))
     return MATRIX_FORMATS[kind](parts, shape=matrix_shape(element))
+
+
+def read_elem(element: h5py.Group | h5py.Dataset) -> Any:
+    """Read with anndata, which knows older layouts but warns of each of their elements."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", OldFormatWarning)
+        return read_known(element)
 
 
 def read_any(element: h5py.Group | h5py.Dataset) -> Any:
@@ -148,31 +157,31 @@ def _index_key(group: h5py.Group) -> str:
 def _frame_of_group(group: h5py.Group) -> pd.DataFrame:
     """A table without encoding attributes, as some converters from R write it."""
     key = _index_key(group)
-    old = group.get("__categories", {})
     columns = {}
     for name in [text(n) for n in group.attrs.get("column_order", sorted(group))]:
-        if name in (key, "__categories") or name not in group:
-            continue
-        column = group[name]
-        if isinstance(column, h5py.Dataset) and name in old:
-            levels = [text(level) for level in old[name][()]]
-            columns[name] = pd.Categorical.from_codes(column[()], levels)
-        else:
-            columns[name] = _column(column)
+        if name in group and name not in (key, "__categories"):
+            columns[name] = _column(group[name], group)
     return pd.DataFrame(columns, index=pd.Index(_column(group[key]), dtype=object))
 
 
-def _column(element: h5py.Group | h5py.Dataset) -> Any:
+def _column(element: h5py.Group | h5py.Dataset, table: h5py.Group | None = None) -> Any:
+    """One column; its categories may lie beside its codes, or in a group of the table (anndata 0.7)."""
+    name = element.name.rpartition("/")[2]
+    old = table.get("__categories", {}) if table is not None else {}
+    if isinstance(element, h5py.Dataset) and name in old:
+        return _categorical(element, old[name], old[name].attrs)
     if isinstance(element, h5py.Group) and {"codes", "categories"} <= set(element):
-        levels = element["categories"][()]
-        levels = [text(level) for level in levels] if levels.dtype.kind in "SO" else native(levels)
-        return pd.Categorical.from_codes(
-            native(element["codes"][()]), levels, ordered=bool(element.attrs.get("ordered", False))
-        )
+        return _categorical(element["codes"], element["categories"], element.attrs)
     values = read_any(element)
     if isinstance(values, np.ndarray) and values.dtype.kind in "SO":
         return np.array([text(value) for value in values], dtype=object)
     return values
+
+
+def _categorical(codes: h5py.Dataset, levels: h5py.Dataset, about: Mapping[str, Any]) -> pd.Categorical:
+    names = levels[()]
+    names = [text(level) for level in names] if names.dtype.kind in "SO" else native(names)
+    return pd.Categorical.from_codes(native(codes[()]), names, ordered=bool(about.get("ordered", False)))
 
 
 def _frame_by_columns(group: h5py.Group, error: Exception) -> tuple[pd.DataFrame, list[str]]:
@@ -184,7 +193,7 @@ def _frame_by_columns(group: h5py.Group, error: Exception) -> tuple[pd.DataFrame
         if name in (key, "__categories"):
             continue
         try:
-            values = _column(group[name])
+            values = _column(group[name], group)
         except (*READ_ERRORS, IORegistryError):
             values = ()
         if len(values) == len(index):

@@ -144,7 +144,8 @@ def _tables(file: h5py.File, notes: list[Finding]) -> AnnData:
         var = raw_table(file, notes) if raw_matrix(file) else var
     adata = AnnData(obs=obs, var=pd.DataFrame(index=pd.Index([], dtype=object)) if var is None else var)
     for name, values in _matching(file, "obsm", (len(obs),), notes):
-        adata.obsm[name] = values
+        is_table = isinstance(values, pd.DataFrame)
+        adata.obsm[name] = values.set_axis(obs.index, axis=0) if is_table else values
     for name, values in _unstructured(file, notes):
         adata.uns[name] = values
     return adata

@@ -19,6 +19,8 @@ from dynamics.elements import READ_ERRORS
 
 COMPRESSION = "lzf"
 CHUNK_BYTES = 1024**2
+PLAIN = {"string", "integer", "floating", "boolean", "empty"}
+"""Kinds of category names that h5ad can hold as they are."""
 
 
 def write_h5ad(adata: AnnData, path: str | Path) -> None:
@@ -115,11 +117,8 @@ def _writable(frame: pd.DataFrame) -> pd.DataFrame:
 def _writable_column(column: pd.Series) -> Any:
     if isinstance(column.dtype, pd.CategoricalDtype):
         levels = column.cat.categories
-        return (
-            column.array
-            if levels.dtype.kind in "OiufU" and levels.inferred_type != "mixed"
-            else (column.cat.rename_categories([str(level) for level in levels]).array)
-        )
+        known = levels.inferred_type in PLAIN and not isinstance(levels.dtype, pd.StringDtype)
+        return (column if known else column.cat.rename_categories([str(level) for level in levels])).array
     if column.dtype == object or isinstance(column.dtype, pd.StringDtype) or column.dtype.kind in "mM":
         as_text = column.astype(object).where(column.isna(), column.astype(str))
         unique = as_text.is_unique and not column.isna().any()
