@@ -21,15 +21,7 @@ from jobs import client, workspace
 from ui import errors, files
 from ui.cellmap import buffers
 
-HEAVY = (
-    "pandas",
-    "anndata",
-    "ui.cache",
-    "plotly.graph_objects",
-    "sklearn.neighbors",
-    "torch",
-    "models.checkpoint",
-)
+HEAVY = ("ui.roles", "ui.preparing", "ui.preview", "models.checkpoint", "ui.flowing", "ui.following")
 LOG = logging.getLogger("driftscope")
 
 

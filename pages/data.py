@@ -4,8 +4,9 @@ import streamlit as st
 
 from ui import opening, overview, preparing, preview, roles, state
 
-overview.undo()
-opening.follow()
+with st.container(key="news"):
+    overview.undo()
+    opening.follow()
 work = state.current()
 
 if work.dataset is None:
@@ -32,10 +33,9 @@ with left:
     st.subheader("Times", anchor=False)
     roles.times_table(work)
 with right:
-    st.subheader("Map", anchor=False)
-    preview.draw(work)
-
-st.subheader("Prepare", anchor=False)
-preparing.section(work)
-st.divider()
+    if work.roles.embedding:
+        st.subheader("Map", anchor=False)
+        preview.draw(work)
+    st.subheader("Prepare", anchor=False)
+    preparing.section(work)
 overview.next_step(work)

@@ -10,8 +10,9 @@ theme.lead(
     "Driftscope learns how cells move from snapshots taken at different times, "
     "and draws where every cell came from and where it is going."
 )
-overview.undo()
-opening.follow()
+with st.container(key="news"):
+    overview.undo()
+    opening.follow()
 
 if work.dataset:
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):

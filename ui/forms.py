@@ -5,7 +5,7 @@ Metadata of a field: `label`, `help`, `min`, `max`, `unit`, `choices` (values, o
 
 import dataclasses
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import streamlit as st
@@ -34,7 +34,7 @@ def draw(
     values
         Values to start from instead of the defaults.
     columns
-        Number of columns of the visible part.
+        Number of columns.
     only
         Draw these fields alone; the others are not in the answer.
     """
@@ -44,15 +44,14 @@ def draw(
     chosen: dict[str, Any] = {}
     visible = [field for field in fields if not field.metadata.get("advanced")]
     advanced = [field for field in fields if field.metadata.get("advanced")]
-    for place, field in enumerate(visible):
-        if place % columns == 0:
-            row = st.columns(columns) if columns > 1 else [st.container()]
-        with row[place % columns]:
+    for field, place in _places(visible, columns):
+        with place:
             chosen[field.name] = _widget(field, hints[field.name], start[field.name], key)
     if advanced:
         with st.expander("Advanced", key=f"{key}.advanced"):
-            for field in advanced:
-                chosen[field.name] = _widget(field, hints[field.name], start[field.name], key)
+            for field, place in _places(advanced, columns):
+                with place:
+                    chosen[field.name] = _widget(field, hints[field.name], start[field.name], key)
     return {field.name: chosen[field.name] for field in fields}
 
 
@@ -60,6 +59,13 @@ def changed(settings: type, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values that are not the defaults: what a `cli.py` line has to name."""
     defaults = {field.name: _start(field, {}) for field in dataclasses.fields(settings)}
     return {name: value for name, value in values.items() if value != defaults.get(name)}
+
+
+def _places(listed: Sequence[dataclasses.Field], columns: int) -> Iterator[tuple[dataclasses.Field, Any]]:
+    """Give each field its place, row by row."""
+    for first in range(0, len(listed), columns):
+        row = st.columns(columns, vertical_alignment="bottom") if columns > 1 else [st.container()]
+        yield from zip(listed[first : first + columns], row, strict=False)
 
 
 def _start(field: dataclasses.Field, values: Mapping[str, Any]) -> Any:

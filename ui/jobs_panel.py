@@ -110,5 +110,5 @@ def _losses(history: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
 
 
 def _log(job: Job) -> None:
-    with st.expander("Log", key=f"log-{job.id}"):
+    with st.expander("Log", key=f"log-{job.id}", type="compact"):
         st.code(state.jobs().log(job.id) or "Nothing yet.", language=None, wrap_lines=True, height=220)

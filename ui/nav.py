@@ -48,9 +48,10 @@ def go(page: str, *, query: Mapping[str, str] | None = None) -> None:
         st.switch_page(str(FOLDER / f"{page}.py"), query_params=dict(query or _open_query()))
 
 
-def button(page: str, label: str, *, key: str, primary: bool = False) -> None:
+def button(page: str, label: str, *, key: str, primary: bool = False, wide: bool = False) -> None:
     """Draw a button that goes to a page; nothing where the page does not exist."""
-    if exists(page) and st.button(label, key=key, type="primary" if primary else "secondary"):
+    kind, width = "primary" if primary else "secondary", "stretch" if wide else "content"
+    if exists(page) and st.button(label, key=key, type=kind, width=width):
         go(page)
 
 

@@ -54,22 +54,20 @@ def findings(rows: Sequence[Mapping[str, str]]) -> None:
 
 
 def name_and_actions(work: state.Workspace) -> None:
-    """Draw the page's title, with a menu to rename or delete the data set, or to open another one."""
-    left, right = st.columns([5, 1], vertical_alignment="center")
+    """Draw the page's title, the way on, and a menu to rename or delete the data set or open another one."""
+    left, middle, right = st.columns([6, 2, 1.4], vertical_alignment="center")
     left.title("What we found", anchor=False)
+    with middle:
+        if is_ready(work):
+            nav.button("train", "Train a model", key="next-train", primary=True, wide=True)
     with right.popover("Data set", width="stretch"):
-        st.caption(f"{escape(work.dataset.origin)} · opened {ago(work.dataset.created)}")
-        name = st.text_input(
-            "Name", value=work.dataset.name, key=state.key("name", per="dataset"), max_chars=120
-        )
-        if name.strip() and name.strip() != work.dataset.name:
-            state.store().rename_dataset(work.dataset.id, name.strip())
-            st.rerun()
-        if st.button("Open another", key="open-another", width="stretch"):
-            state.close("dataset")
-            st.rerun()
-        if st.button("Delete", key="delete-dataset", width="stretch"):
-            delete(work.dataset)
+        _menu(work)
+
+
+def is_ready(work: state.Workspace) -> bool:
+    """Tell whether a model can be trained on the data set as it is."""
+    times = work.report.get("roles", {}).get("times") or []
+    return len(times) > 1 and work.roles.rep is not None
 
 
 def delete(dataset: Dataset) -> None:
@@ -110,16 +108,29 @@ def every() -> None:
 
 
 def next_step(work: state.Workspace) -> None:
-    """Draw the way on: to training where the data set is ready for it, else what is still missing."""
+    """Draw what is still missing before a model can be trained, or where to go now."""
     times = work.report.get("roles", {}).get("times") or []
-    if work.roles.rep is None or work.roles.embedding is None:
-        theme.hint("Next: prepare this data set, above.")
+    if work.roles.rep is None:
+        theme.hint("Next: prepare this data set.")
     elif work.roles.time_key is None:
         theme.hint("Next: choose the column that holds the time of sampling.")
     elif len(times) < 2:
         theme.hint("All cells have the same time, so there is no motion to learn between times.")
     else:
-        nav.button("train", "Train a model", key="next-train", primary=True)
+        nav.link("train", "Next: train a model", icon=":material/arrow_forward:")
+
+
+def _menu(work: state.Workspace) -> None:
+    st.caption(f"{escape(work.dataset.origin)} · opened {ago(work.dataset.created)}")
+    name = st.text_input("Name", value=work.dataset.name, key=state.key("name", per="dataset"), max_chars=120)
+    if name.strip() and name.strip() != work.dataset.name:
+        state.store().rename_dataset(work.dataset.id, name.strip())
+        st.rerun()
+    if st.button("Open another", key="open-another", width="stretch"):
+        state.close("dataset")
+        st.rerun()
+    if st.button("Delete", key="delete-dataset", width="stretch"):
+        delete(work.dataset)
 
 
 def _times(work: state.Workspace, roles: Mapping) -> str | tuple[str, str]:

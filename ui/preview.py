@@ -2,16 +2,13 @@
 
 import streamlit as st
 
-from ui import maps, pickers, state, theme
+from ui import maps, pickers, state
 from ui.cellmap import cell_map
 from ui.text import escape
 
 
 def draw(work: state.Workspace) -> None:
     """Draw the cells on their map, coloured by time or whatever is chosen."""
-    if work.roles.embedding is None:
-        theme.empty("No map yet", "Preparing the data set, below, computes a UMAP to draw it on.")
-        return
     name = pickers.colour_by(work, default=work.roles.time_key)
     places = maps.places(work)
     cell_map(

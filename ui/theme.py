@@ -38,6 +38,9 @@ STYLE = """
 .ds-lead {font-size: 1.1875rem; line-height: 1.5; max-width: 46rem; margin: 0}
 .ds-steps div {padding: .3rem 0; display: flex; gap: .75rem; align-items: baseline}
 .ds-steps .ds-tag {flex: 0 0 4.75rem; font-size: .8125rem; font-weight: 600; opacity: .75}
+.ds-steps b {font-weight: 600; margin-right: .35rem}
+.ds-steps .ds-skip {opacity: .65}
+.ds-steps .ds-do .ds-tag {color: #1f7a8c; opacity: 1}
 .ds-finding {border-left: 3px solid color-mix(in srgb, currentColor 18%, transparent);
   padding: .1rem 0 .1rem .8rem; line-height: 1.45}
 .ds-finding b {display: block; font-size: .8125rem; font-weight: 600}
@@ -91,11 +94,12 @@ def facts(known: Mapping[str, str | tuple[str, str]]) -> None:
     st.html(f"<div class='ds-facts'>{''.join(rows)}</div>")
 
 
-def steps(rows: Sequence[tuple[str, str]]) -> None:
-    """Draw a list of (tag, sentence) rows."""
+def steps(rows: Sequence[tuple[str, ...]]) -> None:
+    """Draw a list of (tag, sentence) or (tag, title, sentence) rows."""
     items = "".join(
-        f"<div><span class='ds-tag'>{html.escape(tag)}</span><span>{html.escape(text)}</span></div>"
-        for tag, text in rows
+        f"<div class='ds-{html.escape(tag.lower())}'><span class='ds-tag'>{html.escape(tag)}</span>"
+        f"<span>{'<b>' + html.escape(title[0]) + '</b> ' if title else ''}{html.escape(text)}</span></div>"
+        for tag, *title, text in rows
     )
     st.html(f"<div class='ds-steps'>{items}</div>")
 

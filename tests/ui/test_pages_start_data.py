@@ -204,6 +204,54 @@ def test_the_unit_can_be_changed_and_comes_back(workspace, dataset):
     assert workspace.dataset(dataset.id).report["roles"]["time_unit"] == "dpi"
 
 
+@pytest.fixture
+def counts(workspace, cells):
+    """Raw counts of 300 cells in 40 genes, ten cells of which are nearly empty."""
+    rng = np.random.default_rng(1)
+    matrix = rng.poisson(5.0, (300, 40)).astype(np.float32)
+    matrix[:10, 3:] = 0
+    adata = AnnData(matrix, obs=cells.obs.copy())
+    adata.var_names = [f"Gene{k}" for k in range(40)]
+    return add(workspace, adata)
+
+
+def test_what_preparing_will_do_is_told_beforehand(counts):
+    app = open_page("data", dataset=counts.id)
+    assert not app.exception
+    said = words(app)
+    for step in ("Quality control", "Normalise", "Principal components", "UMAP"):
+        assert step in said
+    assert "290 cells of 300 and 40 genes of 40 are kept" in " ".join(
+        caption.value for caption in app.caption
+    )
+    assert [button.key for button in app.button if button.proto.type == "primary"] == ["prepare-now"]
+
+
+def test_the_limits_of_quality_control_act_at_once(counts):
+    app = open_page("data", dataset=counts.id)
+    box = next(box for box in app.number_input if box.label.startswith("Fewest genes per cell"))
+    box.set_value(41).run()
+    assert "0 cells of 300" in " ".join(caption.value for caption in app.caption)
+
+
+def test_preparing_is_a_job_with_the_changed_settings_only(workspace, counts):
+    app = open_page("data", dataset=counts.id)
+    box = next(box for box in app.number_input if box.label.startswith("Fewest genes per cell"))
+    box.set_value(7).run()
+    app.button(key="prepare-now").click().run()
+    assert not app.exception
+    (job,) = Jobs(workspace.home).list()
+    assert (job.task, job.dataset) == ("prepare", counts.id)
+    assert job.params == {"dataset": counts.id, "config": {"min_genes": 7}}
+    assert app.button(key=f"stop-{job.id}").label == "Stop"
+
+
+def test_a_ready_data_set_need_not_be_prepared(dataset):
+    app = open_page("data", dataset=dataset.id)
+    assert "nothing needs to be done" in words(app)
+    assert [button.key for button in app.button if button.proto.type == "primary"] == ["next-train"]
+
+
 def test_a_data_set_can_be_renamed_deleted_and_brought_back(workspace, dataset):
     app = open_page("data", dataset=dataset.id)
     next(box for box in app.text_input if box.label == "Name").set_value("better").run()

@@ -1,0 +1,181 @@
+"""The server as it ships: its settings, its routes, and the one place where errors become text."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+
+import pytest
+from streamlit import config
+from streamlit.testing.v1 import AppTest
+
+from jobs import client
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def settings():
+    return tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())
+
+
+def flat(table, before=""):
+    for name, value in table.items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{before}{name}.")
+        else:
+            yield before + name, value
+
+
+def test_every_setting_is_one_that_streamlit_knows(settings):
+    unknown = [name for name, _ in flat(settings) if name not in config.get_config_options()]
+    assert unknown == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("server.address", "127.0.0.1"),
+        ("server.fileWatcherType", "none"),
+        ("server.allowedHosts", ["localhost", "127.0.0.1", "::1"]),
+        ("server.enableStaticServing", False),
+        ("server.enableAgentApi", False),
+        ("server.enableCORS", True),
+        ("server.enableXsrfProtection", True),
+        ("browser.gatherUsageStats", False),
+        ("client.showErrorDetails", "none"),
+        ("client.showErrorLinks", False),
+    ],
+)
+def test_the_app_is_safe_as_shipped(settings, name, value):
+    assert dict(flat(settings))[name] == value
+
+
+def luminance(colour):
+    parts = (int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5))
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("front", "back", "least"),
+    [
+        ("textColor", "backgroundColor", 7.0),
+        ("textColor", "secondaryBackgroundColor", 7.0),
+        ("linkColor", "backgroundColor", 4.5),
+        ("primaryColor", "backgroundColor", 3.0),
+    ],
+)
+def test_text_stands_out_from_its_background(settings, theme, front, back, least):
+    colours = settings["theme"][theme]
+    low, high = sorted(luminance(colours[name]) for name in (front, back))
+    assert (high + 0.05) / (low + 0.05) >= least
+
+
+def failing(kind, message):
+    from dynamics.errors import DataError
+    from ui import errors
+
+    errors.show(DataError(message) if kind == "known" else RuntimeError(message))
+
+
+def test_what_the_user_can_mend_is_said_in_its_own_words():
+    message = "Found 3 *times* in obs[day], expected ![x](http://h/p.png)"
+    app = AppTest.from_function(failing, args=("known", message), default_timeout=20).run()
+    (box,) = app.error
+    assert "![" not in box.value
+    assert "*times*" not in box.value
+    assert box.value.replace("\\", "").replace("\u2060", "") == message
+
+
+def test_what_nobody_expected_gets_a_number_and_its_story_in_the_log(caplog):
+    app = AppTest.from_function(failing, args=("other", "secret /home/me/data"), default_timeout=20).run()
+    (box,) = app.error
+    assert "secret" not in box.value
+    number = box.value.split("(error ")[1][:4]
+    assert f"Error {number}" in caplog.text
+    assert "secret /home/me/data" in caplog.text
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """The app as `./run` starts it, with its job service, on a free port."""
+    home = tmp_path_factory.mktemp("home")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless", "true"]
+    process = subprocess.Popen(
+        [*command, "--server.port", str(port)],
+        cwd=ROOT,
+        env={**os.environ, "DRIFTSCOPE_HOME": str(home), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        until_healthy(port, process)
+        yield port, home
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+        client.stop_service(home)
+
+
+def until_healthy(port, process, seconds=60):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        assert process.poll() is None, process.communicate()[0]
+        try:
+            if get(port, "/_stcore/health")[0] == 200:
+                return
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError("the server did not come up")
+
+
+def get(port, path, *, method="GET", **headers):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    try:
+        connection.request(method, path, headers=headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    finally:
+        connection.close()
+
+
+def test_a_fresh_server_has_its_job_service(server):
+    port, home = server
+    status, body = get(port, "/healthz")
+    assert status == 200
+    assert json.loads(body)["ok"]
+    deadline = time.monotonic() + 30
+    while not json.loads(get(port, "/healthz")[1])["jobs"]["alive"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert client.Jobs(home).service().alive
+
+
+@pytest.mark.parametrize("path", ["/", "/data", "/flow?dataset=x&model=y", "/nothing-here"])
+def test_every_address_gives_the_app(server, path):
+    status, body = get(server[0], path)
+    assert status == 200
+    assert "<title>" in body
+
+
+def test_the_upload_route_stands_and_wants_a_token(server):
+    port, home = server
+    status, body = get(port, "/api/upload", method="POST")
+    assert (status, json.loads(body)["error"][:16]) == (403, "This page is too")
+    assert list((home / "uploads").iterdir()) == []
+
+
+def test_the_map_can_load_its_code(server):
+    assert get(server[0], "/api/map/array/unknown")[0] == 404
