@@ -9,11 +9,12 @@ import pandas as pd
 from dynamics.errors import TimeError
 from dynamics.times import MANY_TIMES, TimeReading, read_labels, unit_hint
 
+FEW = 12
 ENOUGH = 5.0
 """Score from which a column is taken as the time."""
 
 _NOT_A_TIME = re.compile(
-    r"pseudo|latent|dpt|velo|slingshot|palantir|monocle|diffusion|wishbone|(^|_)(pt|ptime|n|pct|score|log1p)(_|$)"
+    r"pseudo|latent|dpt|velocity|slingshot|palantir|monocle|diffusion|wishbone|(^|_)(pt|ptime|n|pct|score|log1p)(_|$)"
     r"|count|gene|umi|mito|ribo|doublet|size_?factor|cluster|leiden|louvain|phase|barcode|cell_?type|lineage"
     r"|entropy|cytotrace|confidence|run_?time|error|progress"
 )
@@ -92,7 +93,8 @@ def _judge(column: pd.Series) -> Candidate | None:
     except TimeError:
         return None
     score, reason = _content_score(column, reading, weak=named == 0, words=words)
-    total = score + (named if len(np.unique(reading.values[np.isfinite(reading.values)])) > 1 else named / 2)
+    one_time = len(np.unique(reading.values[np.isfinite(reading.values)])) < 2
+    total = score + (min(named, ENOUGH - 1) if one_time else named)
     return (
         Candidate(str(column.name), total, reading, f'named "{column.name}"; {reason}') if score > 0 else None
     )
@@ -126,7 +128,7 @@ def _content_score(
     if weak and not _clear_enough(column, reading, words):
         return 0.0, ""
     many = n_values > MANY_TIMES
-    if many and n_values > 0.2 * len(column):
+    if n_values > FEW and n_values > 0.2 * len(column):
         return 0.0, ""
     score = 1.0 if n_values == 1 else 0.5 if many else 3.0
     score += 3.0 if weak and words.isdisjoint({"batch"}) else 1.0 if weak else 0.0
