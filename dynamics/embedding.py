@@ -4,6 +4,7 @@ The neighbour graph is made in `dynamics.neighbours`; umap-learn lays it out. Bo
 the same whenever the seed is.
 """
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -101,20 +102,18 @@ class FittedUmap:
         return sparse.csr_matrix((weight.ravel(), (rows, indices.ravel())), shape=(m, len(self.states)))
 
     def _layout(self, start: np.ndarray, graph: sparse.coo_matrix) -> np.ndarray:
-        from umap.layouts import optimize_layout_euclidean
-        from umap.umap_ import make_epochs_per_sample
-
+        umap = _umap_learn()
         n_epochs = PLACEMENT_EPOCHS if len(start) <= MANY else PLACEMENT_EPOCHS_MANY
         strong = graph.data >= graph.data.max() / n_epochs
         seeds = np.random.RandomState(PLACEMENT_SEED).randint(-(2**31) + 1, 2**31 - 2, 3).astype(np.int64)
-        return optimize_layout_euclidean(
+        return umap.layouts.optimize_layout_euclidean(
             start.copy(),
             self.coordinates.astype(np.float32, copy=True),
             graph.row[strong].astype(np.int32),
             graph.col[strong].astype(np.int32),
             n_epochs,
             graph.shape[1],
-            make_epochs_per_sample(graph.data[strong], n_epochs),
+            umap.umap_.make_epochs_per_sample(graph.data[strong], n_epochs),
             self.a,
             self.b,
             seeds,
@@ -144,10 +143,9 @@ def lay_out(
     ----------
     McInnes et al., UMAP: uniform manifold approximation and projection, arXiv 1802.03426.
     """
-    from umap.umap_ import find_ab_params, simplicial_set_embedding
-
-    a, b = (float(value) for value in find_ab_params(spread, min_dist))
-    coordinates, _ = simplicial_set_embedding(
+    umap = _umap_learn()
+    a, b = (float(value) for value in umap.umap_.find_ab_params(spread, min_dist))
+    coordinates, _ = umap.umap_.simplicial_set_embedding(
         states,
         graph.tocoo(),
         n_components,
@@ -258,6 +256,14 @@ def warm_up() -> None:
     """Load umap-learn and compile what a fit and a placement run, on a small random cloud."""
     cloud = np.random.default_rng(0).normal(size=(200, 5)).astype(np.float32)
     fit(cloud, n_neighbours=5).transform(cloud[:20] + 0.01)
+
+
+def _umap_learn() -> Any:
+    """The library, without its remark that tensorflow is not installed."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Tensorflow not installed", category=ImportWarning)
+        import umap
+    return umap
 
 
 def _params(adata: "AnnData") -> Mapping[str, Any]:
