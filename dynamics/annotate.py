@@ -89,16 +89,15 @@ def annotate(
 
 
 def simulate(
+    adata: AnnData,
     model: "VelocityField",
     snapshots: "Snapshots",
-    placement: Placement | None = None,
     *,
+    roles: Roles,
+    placement: Placement | None = None,
     from_time: float | None = None,
     times: Sequence[float] | None = None,
-    cells: np.ndarray | None = None,
-    labels: np.ndarray | None = None,
-    names: Sequence[str] | None = None,
-    embedding: str = "X_umap",
+    rows: np.ndarray | None = None,
     method: str = "rk4",
     progress: Progress = no_progress,
 ) -> AnnData:
@@ -106,37 +105,32 @@ def simulate(
 
     Parameters
     ----------
+    placement
+        Placement on `roles.embedding`; without it predicted cells get no place, and all count as inside.
     from_time
-        Measured time from which cells start; by default the first.
+        Measured time from which cells start; by default the first, or that of most of the chosen `rows`.
     times
         Times to predict, before or after `from_time`; by default the measured times after it.
-    cells : (n_snapshot_cells,) bool
-        Which cells of the snapshots may start; by default all. Those measured at `from_time` do.
-    labels : (n_snapshot_cells,)
-        Cell types; if given, each predicted cell is told which it resembles.
-    names : (n_snapshot_cells,)
-        Names of the measured cells, to say from which one a prediction comes.
+    rows : (m,)
+        Rows of `adata` that may start; by default all. Those measured at `from_time` do.
 
     Returns
     -------
-    One row per cell and time, in `obs` the time, the starting cell, whether it is among measured cells, and
-    the type it resembles; in X the genes on the scale of the model's basis, or no genes when it has none.
+    One row per cell and time, with in `obs` the time, the cell that it comes from, whether it is among
+    measured cells, and the type that it resembles; in X the genes, on the scale of the model's basis, or no
+    genes when it has none. Cells that could not be followed are left out; `uns["driftscope"]` counts them.
 
     Raises
     ------
     DataError
-        No cell was measured at `from_time`, or none of them is chosen.
+        No cell was measured at `from_time`, none of them is chosen, or no time is left to predict.
     IntegrationError
         The cells cannot be followed.
     """
-    begin = float(snapshots.axis.values[0]) if from_time is None else float(from_time)
-    start = _start(snapshots, begin, cells)
-    measured = snapshots.axis.values
-    wanted = measured[measured > begin] if times is None else np.unique(np.asarray(times, dtype=np.float64))
-    if not len(wanted):
-        raise DataError(
-            f"No time to predict is given, and {begin:g} is the last measured one. Name the times."
-        )
+    chosen = np.ones(snapshots.n_cells, bool) if rows is None else np.isin(snapshots.cells, rows)
+    begin = _begin(snapshots, from_time, chosen)
+    start = _start(snapshots, begin, chosen)
+    wanted = _wanted(snapshots, begin, times)
     before, after = wanted[wanted < begin][::-1], wanted[wanted > begin]
     parts = [
         integrate(
@@ -150,9 +144,16 @@ def simulate(
         )
         for passed in ([before, after] if len(before) and len(after) else [before if len(before) else after])
     ]
-    rows = [(part, k) for part in parts for k in _kept(part, wanted, first=part is parts[0])]
-    rows.sort(key=lambda row: row[0].times[row[1]])
-    return _simulated(model, snapshots, rows, start=start, labels=labels, names=names, embedding=embedding)
+    moments = [(part, k) for part in parts for k in _kept(part, wanted, first=part is parts[0])]
+    moments.sort(key=lambda moment: moment[0].times[moment[1]])
+    result = _gathered(model, moments, snapshots, start=start, adata=adata, roles=roles)
+    result.uns[OURS] = card(model, snapshots) | {
+        "from_time": begin,
+        "n_start": len(start),
+        "n_failed": int(sum(part.n_failed for part in parts)),
+        "message": " ".join(part.message for part in parts if part.message),
+    }
+    return result
 
 
 def card(model: "VelocityField", snapshots: "Snapshots") -> dict[str, Any]:
@@ -281,22 +282,43 @@ def _gene_layer(
     return {prefix: layer}
 
 
-def _start(snapshots: "Snapshots", begin: float, cells: np.ndarray | None) -> np.ndarray:
-    """Return the snapshot rows that start at a measured time."""
+def _begin(snapshots: "Snapshots", from_time: float | None, chosen: np.ndarray) -> float:
+    """Return the time of the start: the one given, or that of most of the chosen cells."""
+    values = snapshots.axis.values
+    if from_time is not None:
+        return float(from_time)
+    if chosen.all():
+        return float(values[0])
+    return float(values[np.argmax(np.bincount(snapshots.time_index[chosen], minlength=len(values)))])
+
+
+def _start(snapshots: "Snapshots", begin: float, chosen: np.ndarray) -> np.ndarray:
+    """Return which cells of the snapshots start at a measured time."""
     values = snapshots.axis.values
     here = np.isclose(snapshots.times, begin, rtol=1e-6, atol=1e-6 * float(values[-1] - values[0]))
     if not here.any():
-        measured = ", ".join(f"{value:g}" for value in values[:12])
-        raise DataError(
-            f"No cell was measured at time {begin:g}. Start from one of the measured times: {measured}."
-        )
-    chosen = here if cells is None else here & np.asarray(cells, dtype=bool)
-    if not chosen.any():
+        known = ", ".join(f"{value:g}" for value in values[:12])
+        raise DataError(f"No cell was measured at time {begin:g}. Start from a measured time: {known}.")
+    if not (here & chosen).any():
         raise DataError(
             f"None of the {here.sum():,} cells measured at time {begin:g} is among those that are to start. "
             "Choose another time or other cells."
         )
-    return np.flatnonzero(chosen)
+    return np.flatnonzero(here & chosen)
+
+
+def _wanted(snapshots: "Snapshots", begin: float, times: Sequence[float] | None) -> np.ndarray:
+    """Return the times to predict, rising."""
+    if times is None:
+        wanted = snapshots.axis.values[snapshots.axis.values > begin]
+    else:
+        wanted = np.unique(np.asarray(times, dtype=np.float64))
+    if not len(wanted) or not np.isfinite(wanted).all():
+        raise DataError(
+            f"There is no time to predict: cells start at {begin:g}, and the last measured time is "
+            f"{snapshots.axis.values[-1]:g}. Name the times as numbers."
+        )
+    return wanted
 
 
 def _kept(part: Trajectories, wanted: np.ndarray, *, first: bool) -> list[int]:
@@ -305,50 +327,55 @@ def _kept(part: Trajectories, wanted: np.ndarray, *, first: bool) -> list[int]:
     return [0, *later] if first and part.times[0] in wanted else later
 
 
-def _simulated(
+def _gathered(
     model: "VelocityField",
+    moments: list[tuple[Trajectories, int]],
     snapshots: "Snapshots",
-    rows: list[tuple[Trajectories, int]],
     *,
     start: np.ndarray,
-    labels: np.ndarray | None,
-    names: Sequence[str] | None,
-    embedding: str,
+    adata: AnnData,
+    roles: Roles,
 ) -> AnnData:
-    states = np.concatenate([part.states[k] for part, k in rows])
+    """Return the predicted cells of all moments (trajectories and position in time), one below the other."""
+    states = np.concatenate([part.states[k] for part, k in moments])
     kept = np.isfinite(states).all(axis=1)
-    obs = pd.concat([_described(part, k, snapshots, start=start, labels=labels) for part, k in rows])
-    obs["origin"] = np.tile(start if names is None else np.asarray(names, dtype=object)[start], len(rows))
-    obs = obs[kept]
-    obs.index = [f"{origin}@{time:g}" for origin, time in zip(obs["origin"], obs["time"], strict=True)]
+    origin = adata.obs_names.to_numpy()[snapshots.cells[start]]
+    obs = pd.DataFrame(
+        {
+            "time": np.repeat([part.times[k] for part, k in moments], len(start)),
+            "origin": np.tile(origin, len(moments)),
+            "inside": np.concatenate([part.inside[k] for part, k in moments]),
+        }
+    )
+    if roles.cell_type_key is not None:
+        obs["nearest_type"] = _types(moments, snapshots, adata.obs[roles.cell_type_key])
+    obs.index = [f"{name}@{time:g}" for name, time in zip(obs["origin"], obs["time"], strict=True)]
     basis = getattr(model, "basis", None)
     genes = _gene_values(basis, states[kept])
     result = AnnData(
         X=genes,
-        obs=obs,
+        obs=obs[kept],
         var=None if genes is None else pd.DataFrame({"r2": basis.r2}, index=list(basis.genes)),
         obsm={snapshots.rep: states[kept]},
     )
-    if all(part.xy is not None for part, _ in rows):
-        result.obsm[embedding] = np.concatenate([part.xy[k] for part, k in rows])[kept]
-    parts = list({id(part): part for part, _ in rows}.values())
-    result.uns[OURS] = card(model, snapshots) | {
-        "from_time": float(parts[0].times[0]),
-        "message": " ".join(part.message for part in parts if part.message),
-    }
+    if all(part.xy is not None for part, _ in moments):
+        result.obsm[roles.embedding or "X_embedding"] = np.concatenate([part.xy[k] for part, k in moments])[
+            kept
+        ]
     return result
 
 
-def _described(
-    part: Trajectories, k: int, snapshots: "Snapshots", *, start: np.ndarray, labels: np.ndarray | None
-) -> pd.DataFrame:
-    obs = pd.DataFrame({"time": part.times[k], "inside": part.inside[k]}, index=range(len(start)))
-    if labels is not None:
-        one = Trajectories(part.times[k : k + 1], part.states[k : k + 1], part.inside[k : k + 1], part.failed)
-        kinds = pd.Categorical(labels)
-        codes = nearest_type(one, snapshots, (tuple(map(str, kinds.categories)), np.asarray(kinds.codes)))[0]
-        obs["nearest_type"] = pd.Categorical.from_codes(codes, categories=[str(c) for c in kinds.categories])
-    return obs
+def _types(
+    moments: list[tuple[Trajectories, int]], snapshots: "Snapshots", labels: pd.Series
+) -> pd.Categorical:
+    kinds = pd.Categorical(labels.iloc[snapshots.cells])
+    names = [str(name) for name in kinds.categories]
+    codes = []
+    for part, k in moments:
+        at = slice(k, k + 1)
+        one = Trajectories(part.times[at], part.states[at], part.inside[at], part.failed)
+        codes.append(nearest_type(one, snapshots, (tuple(names), np.asarray(kinds.codes)))[0])
+    return pd.Categorical.from_codes(np.concatenate(codes), categories=names)
 
 
 def _gene_values(basis: "StateBasis | None", states: np.ndarray) -> np.ndarray | None:

@@ -186,15 +186,9 @@ def test_confidence_is_one_where_all_move_alike_and_near_zero_at_random(rng):
 def test_predicted_cells_carry_states_places_genes_and_origin(data, model, snapshots):
     placement = Placement(snapshots.states, data.obsm["X_umap"][snapshots.cells])
     result = simulate(
-        model,
-        snapshots,
-        placement,
-        from_time=1.0,
-        times=[0.5, 1.0, 2.0],
-        labels=data.obs["kind"].to_numpy()[snapshots.cells],
-        names=data.obs_names.to_numpy()[snapshots.cells],
+        data, model, snapshots, roles=ROLES, placement=placement, from_time=1.0, times=[0.5, 1.0, 2.0]
     )
-    assert sorted(result.obs["time"].unique()) == [0.5, 1.0, 2.0]
+    assert result.obs["time"].drop_duplicates().tolist() == [0.5, 1.0, 2.0]
     start = snapshots.states[snapshots.times == 1.0]
     assert result.n_obs == 3 * len(start)
     here = result[result.obs["time"] == 1.0]
@@ -205,21 +199,32 @@ def test_predicted_cells_carry_states_places_genes_and_origin(data, model, snaps
     np.testing.assert_allclose(later.obsm["X_pca"][:, :2], turned, atol=1e-4)
     assert later.obsm["X_umap"].shape == (len(start), 2)
     assert set(result.obs["nearest_type"].dropna()) == {"early", "late"}
-    assert later.obs_names[0] == f"{later.obs['origin'].iloc[0]}@2"
+    names = data.obs_names[snapshots.cells[snapshots.times == 1.0]]
+    assert later.obs["origin"].tolist() == names.tolist()
+    assert later.obs_names[0] == f"{names[0]}@2"
     assert result.obs_names.is_unique
 
 
 def test_simulation_chooses_cells_and_says_when_it_cannot(data, model, snapshots, tmp_path):
-    chosen = np.zeros(snapshots.n_cells, bool)
-    chosen[np.flatnonzero(snapshots.times == 0)[:5]] = True
-    result = simulate(model, snapshots, cells=chosen)
+    first = snapshots.cells[snapshots.times == 0][:5]
+    result = simulate(data, model, snapshots, roles=ROLES, rows=first)
     assert result.obs["time"].value_counts().to_dict() == {1.0: 5, 2.0: 5}
     result.write_h5ad(tmp_path / "out.h5ad")
     assert anndata.read_h5ad(tmp_path / "out.h5ad").uns["driftscope"]["from_time"] == 0
-    assert simulate(model, snapshots, times=[0.0], cells=chosen).n_obs == 5
+    assert simulate(data, model, snapshots, roles=ROLES, times=[0.0], rows=first).n_obs == 5
+    later = snapshots.cells[snapshots.times == 1][:4]
+    assert set(simulate(data, model, snapshots, roles=ROLES, rows=later).obs["time"]) == {2.0}
     with pytest.raises(DataError, match=r"No cell was measured at time 1\.5.*0, 1, 2"):
-        simulate(model, snapshots, from_time=1.5)
+        simulate(data, model, snapshots, roles=ROLES, from_time=1.5)
     with pytest.raises(DataError, match="that are to start"):
-        simulate(model, snapshots, from_time=1.0, cells=chosen)
-    with pytest.raises(DataError, match="last measured"):
-        simulate(model, snapshots, from_time=2.0)
+        simulate(data, model, snapshots, roles=ROLES, from_time=1.0, rows=first)
+    with pytest.raises(DataError, match="no time to predict"):
+        simulate(data, model, snapshots, roles=ROLES, from_time=2.0)
+
+
+def test_predicted_cells_without_genes_and_types(data, model, snapshots):
+    model.basis = None
+    bare = anndata.AnnData(obs=data.obs, obsm=dict(data.obsm))
+    result = simulate(bare, model, snapshots, roles=Roles(time_key="day", rep="X_pca"))
+    assert result.shape[1] == 0
+    assert list(result.obs) == ["time", "origin", "inside"]
