@@ -46,7 +46,7 @@ class Clock:
 
     @cached_property
     def _times(self) -> torch.Tensor:
-        return torch.as_tensor(self.times, dtype=torch.float64)
+        return torch.tensor(self.times, dtype=torch.float64)
 
     @cached_property
     def _phases(self) -> torch.Tensor:
