@@ -2,11 +2,14 @@
 
 import argparse
 import logging
+import os
 import sys
 from pathlib import Path
 
 from dynamics.errors import DynamicsError
 from jobs.service import serve
+
+WARM_VARIABLE = "DRIFTSCOPE_WARM"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -18,7 +21,12 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--workers", type=int, help="number of local workers; default: one a core, at most 4")
     parser.add_argument("--memory", type=float, metavar="GB", help="memory limit of one local worker")
-    parser.add_argument("--no-warm", action="store_true", help="load nothing ahead of the first job")
+    parser.add_argument(
+        "--no-warm",
+        action="store_true",
+        default=os.environ.get(WARM_VARIABLE) == "0",
+        help=f"load nothing ahead of the first job (also: {WARM_VARIABLE}=0)",
+    )
     parser.add_argument(
         "--idle", type=float, default=60.0, metavar="SECONDS", help="end when unused for so long; 0: never"
     )

@@ -30,6 +30,8 @@ QUIET = {
     "distributed.worker.profile.enabled": False,
     "distributed.admin.system-monitor.interval": "2s",
     "distributed.scheduler.allowed-failures": 0,
+    # A library may keep a worker from answering for long; its death is seen without that.
+    "distributed.scheduler.worker-ttl": None,
     "distributed.comm.timeouts.connect": f"{CONNECT_S}s",
 }
 
@@ -111,12 +113,14 @@ class Cluster:
         """The scheduler answers."""
         return self.client.status == "running"
 
-    def workers(self) -> set[str]:
-        """Return the addresses of the workers that are there now."""
+    def workers(self) -> set[str] | None:
+        """Return the addresses of the workers that are there now; None where the scheduler did not say."""
+        if not self.connected:
+            return set()
         try:
-            found = self.client.scheduler_info()["workers"] if self.connected else {}
-        except (OSError, ValueError):  # lost at this very moment
-            found = {}
+            found = self.client.scheduler_info()["workers"]
+        except (OSError, ValueError):  # too busy to answer in time, or lost at this very moment
+            return None
         return {address for address, about in found.items() if about["status"] == "running"}
 
     def submit(

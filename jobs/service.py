@@ -116,9 +116,11 @@ class Service:
 
     def _follow_workers(self) -> None:
         if self._due("workers", WORKERS_S):
-            self._workers = self.cluster.workers()
-            self.warm.follow(self._workers)
-            self._miss_workers()
+            found = self.cluster.workers()
+            if found is not None:
+                self._workers = found
+                self.warm.follow(found)
+                self._miss_workers()
         if not self.cluster.connected and self._due("reconnect", RECONNECT_S) and self.cluster.reconnect():
             self._listen()
             recover(self.journal, self.home, at_work={job.id for job in self.running.values()})
