@@ -78,8 +78,8 @@ def load(path: Path) -> CellModel:
 def read_card(path: Path) -> dict[str, Any]:
     """Read what a model file says of itself, without its tensors: method, settings, times, summary, ..."""
     header, _, _ = _open(Path(path), KIND, header_only=True)
-    _architecture(header)
-    return {name: value for name, value in header.items() if name not in ("kind", "sha256", "architecture")}
+    card = {name: value for name, value in header.items() if name not in ("kind", "sha256", "architecture")}
+    return {**card, "dim": _architecture(header).dim}
 
 
 def write_state(arrays: Mapping[str, np.ndarray], path: Path, *, key: str) -> None:

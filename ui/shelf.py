@@ -69,10 +69,10 @@ def _facts(entry: ModelEntry, known: Mapping) -> dict[str, str | tuple[str, str]
     taken = entry.about.get("seconds")
     return {
         "Method": (known["method"], f"seed {known['seed']}"),
-        "Learned from": (count(known["summary"]["n_cells"], "cell"), _source(entry)),
+        "Learned from": (count(sum(known["summary"]["n_cells"]), "cell"), _source(entry)),
         "Times": (str(len(times["values"])), span),
         "States": (f"{known['dim']} dimensions", f"of {known['rep']}"),
-        "Loss": (f"{known['summary']['loss']:.3g}", "Not validated"),
+        "Loss": (f"{known['summary']['final_loss']:.3g}", "not validated"),
         "Made": (ago(entry.created), f"in {duration(taken)}" if taken else ""),
     }
 
