@@ -59,7 +59,7 @@ def simulate(*, seed: int = 0, n_cells: int = 6000) -> ad.AnnData:
     """
     if n_cells < MIN_CELLS:
         raise SettingsError(
-            f"the example needs at least {MIN_CELLS} cells to show its branches; asked for {n_cells}"
+            f"The example needs at least {MIN_CELLS} cells to show its branches; asked for {n_cells}."
         )
     rng = np.random.default_rng(seed)
     blood = build_blood()

@@ -38,8 +38,8 @@ class Demo:
 DEMOS = {
     "branching": Demo(
         "Branching blood formation (simulated)",
-        "6,000 cells, 200 genes, five days from stem cell to three fates; the true velocity, growth, fates and "
-        "network are known, so every result can be checked.",
+        "6,000 cells, 200 genes, five days from stem cell to three fates; the true velocity, growth, fates "
+        "and network are known, so every result can be checked.",
         "dynamics.blood:simulate",
     ),
     "krumsiek11": Demo(
@@ -66,5 +66,5 @@ def make_demo(name: str, *, seed: int = 0) -> "AnnData":
         There is none; the message lists the names.
     """
     if name not in DEMOS:
-        raise SettingsError(f"there is no example called {name!r}; there are {', '.join(DEMOS)}")
+        raise SettingsError(f"There is no example called {name!r}; there are {', '.join(DEMOS)}.")
     return DEMOS[name].make(seed)

@@ -228,8 +228,8 @@ def restore(adata: "AnnData", *, rep: str | None = None, embedding: str = "X_uma
     for key in (rep, embedding):
         if key not in adata.obsm:
             raise DataError(
-                f"new states cannot be placed on {embedding}: {key} is not in the data set, which has "
-                f"{', '.join(adata.obsm) or 'no obsm arrays'}; compute the UMAP again on the Data page"
+                f"New states cannot be placed on {embedding}: {key} is not in the data set, which has "
+                f"{', '.join(adata.obsm) or 'no obsm arrays'}. Compute the UMAP again on the Data page."
             )
     n_dims = int(params.get("n_pcs", 0)) or np.shape(adata.obsm[rep])[1]
     states = checked(np.asarray(adata.obsm[rep])[:, :n_dims])

@@ -23,7 +23,7 @@ def as_float32(matrix: Any, name: str) -> Any:
     """
     if matrix.dtype.kind not in "biuf":
         what = "complex numbers" if matrix.dtype.kind == "c" else f"values of type {matrix.dtype}"
-        raise DataError(f"{name} holds {what}; expression must be real numbers, so convert the matrix first")
+        raise DataError(f"{name} holds {what}; expression must be real numbers. Convert the matrix first.")
     if sparse.issparse(matrix):
         values = sparse.csr_matrix(matrix, dtype=np.float32, copy=True)
         values.sum_duplicates()
@@ -47,8 +47,8 @@ def _refuse_gaps(matrix: Any, numbers: np.ndarray, finite: np.ndarray, name: str
             f" in {int((~finite).any(axis=1).sum()):,} cells and {int((~finite).any(axis=0).sum()):,} genes"
         )
     raise DataError(
-        f"{name} holds {n_missing:,} missing (NaN) and {n_infinite:,} infinite values{where}; set them to 0 "
-        "where nothing was measured, or remove those cells or genes, and open the file again"
+        f"{name} holds {n_missing:,} missing (NaN) and {n_infinite:,} infinite values{where}. Set them to 0 "
+        "where nothing was measured, or remove those cells or genes, and open the file again."
     )
 
 
@@ -103,8 +103,8 @@ def principal_components(adata: "AnnData", n_comps: int, *, seed: int) -> int:
     n_used = int(used.sum()) if used is not None else adata.n_vars
     if n_used == 0 or not _varies(adata.X if used is None else adata.X[:, used]):
         raise DataError(
-            f"none of the {n_used:,} genes differs between the {adata.n_obs:,} cells, so there is nothing to "
-            "describe cells by; check that X holds the expression values"
+            f"None of the {n_used:,} genes differs between the {adata.n_obs:,} cells, so there is nothing to "
+            "describe cells by. Check that X holds the expression values."
         )
     most = min(adata.n_obs, n_used)
     few = n_used <= DENSE_PCA_GENES

@@ -70,8 +70,8 @@ def nearest_among(reference: np.ndarray, queries: np.ndarray, k: int) -> tuple[n
     reference, queries = checked(reference), checked(queries, fewest=0)
     if reference.shape[1] != queries.shape[1]:
         raise DataError(
-            f"the states to place have {queries.shape[1]} dimensions, the map was made from "
-            f"{reference.shape[1]}; use the same representation"
+            f"The states to place have {queries.shape[1]} dimensions, the map was made from "
+            f"{reference.shape[1]}; use the same representation."
         )
     k = min(k, len(reference))
     if not len(queries):
@@ -84,14 +84,14 @@ def checked(states: np.ndarray, *, fewest: int = 2) -> np.ndarray:
     """Return states as float32, (n, dim), or say what is wrong with them."""
     states = np.ascontiguousarray(states, dtype=np.float32)
     if states.ndim != 2 or states.shape[1] == 0:
-        raise DataError(f"states must be a table of cells by dimensions; the shape found is {states.shape}")
+        raise DataError(f"States must be a table of cells by dimensions; the shape found is {states.shape}.")
     if len(states) < fewest:
-        raise DataError(f"neighbours need at least {fewest} cells; there are {len(states)}")
+        raise DataError(f"Neighbours need at least {fewest} cells; there are {len(states)}.")
     bad = np.flatnonzero(~np.isfinite(states).all(axis=1))
     if len(bad):
         raise DataError(
             f"{len(bad):,} of {len(states):,} cells have a missing or infinite value in their state (first: "
-            f"row {bad[0]:,}); remove these cells or choose another representation"
+            f"row {bad[0]:,}). Remove these cells or choose another representation."
         )
     return states
 

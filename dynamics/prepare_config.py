@@ -129,7 +129,7 @@ class PrepareConfig:
             _check(setting, getattr(self, setting.name))
         if self.min_counts is not None and self.max_counts is not None and self.min_counts > self.max_counts:
             raise SettingsError(
-                f"min_counts is {self.min_counts:g} and max_counts {self.max_counts:g}; no cell can pass both"
+                f"min_counts is {self.min_counts:g}, max_counts {self.max_counts:g}; no cell can pass both."
             )
 
     @classmethod
@@ -145,7 +145,7 @@ class PrepareConfig:
         unknown = sorted(set(values) - set(hints))
         if unknown:
             raise SettingsError(
-                f"there is no setting {unknown[0]!r} for preparing; there are {', '.join(hints)}"
+                f"There is no setting {unknown[0]!r} for preparing; there are {', '.join(hints)}."
             )
         return cls(**{name: _parsed(name, value, hints[name]) for name, value in values.items()})
 
@@ -165,11 +165,11 @@ def _parsed(name: str, value: Any, hint: Any) -> Any:
     try:
         number = float(value)
     except (TypeError, ValueError):
-        raise SettingsError(f"{name} must be a number; {value!r} was given") from None
+        raise SettingsError(f"{name} must be a number; {value!r} was given.") from None
     if kind is float:
         return number
     if number != round(number):
-        raise SettingsError(f"{name} must be a whole number; {value!r} was given")
+        raise SettingsError(f"{name} must be a whole number; {value!r} was given.")
     return round(number)
 
 
@@ -180,8 +180,8 @@ def _check(setting: dataclasses.Field, value: Any) -> None:
         return
     choices = about.get("choices")
     if choices and value not in choices:
-        raise SettingsError(f"{setting.name} must be one of {', '.join(map(str, choices))}; it is {value!r}")
+        raise SettingsError(f"{setting.name} must be one of {', '.join(map(str, choices))}; it is {value!r}.")
     low, high = about.get("min"), about.get("max")
     if (low is not None and value < low) or (high is not None and value > high) or value != value:
         limits = f"at least {low}" if high is None else f"between {low} and {high}"
-        raise SettingsError(f"{setting.name} must be {limits}; it is {value}")
+        raise SettingsError(f"{setting.name} must be {limits}; it is {value}.")

@@ -105,9 +105,9 @@ def steps_for(found: Found, config: PrepareConfig) -> list[Step]:
     if found.kind == "none" and found.rep is None and found.embedding is None:
         listed = "; ".join(f"{key} {why}" for key, why in found.trouble.items())
         raise DataError(
-            "there is nothing to prepare: no expression matrix and no usable array in obsm"
+            "There is nothing to prepare: no expression matrix and no usable array in obsm"
             + (f" ({listed})" if listed else "")
-            + "; add X, or an array such as obsm['X_pca'], and open the file again"
+            + ". Add X, or an array such as obsm['X_pca'], and open the file again."
         )
     pca = _pca(found, config)
     umap = _umap(found, config, pca)

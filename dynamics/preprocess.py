@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["PrepareConfig", "Step", "plan", "prepare"]
 
 FEWEST_CELLS = 5
+ON_MATRIX = ("quality", "normalise", "log", "genes", "pca")
 RECORD_KEY = "driftscope_prepare"
 SHARES = {  # of the whole time, roughly
     "quality": 0.05,
@@ -72,7 +73,7 @@ def prepare(
     config = config or PrepareConfig()
     found = look(adata, roles)
     steps = steps_for(found, config)
-    work = Work(_start(adata, found), found, config)
+    work = Work(_start(adata, found, steps), found, config)
     work.has_graph = any(step.name == "neighbours" and step.action == "reuse" for step in steps)
     to_do = [step for step in steps if step.action == "do"]
     whole, done = sum(SHARES[step.name] for step in to_do), 0.0
@@ -107,12 +108,13 @@ class Work:
         return "X_pca" if "n_pcs" in self.notes else self.found.rep or "X_pca"
 
 
-def _start(adata: "AnnData", found: Found) -> "AnnData":
-    """Copy the data set, with the matrix to start from in X as clean float32."""
+def _start(adata: "AnnData", found: Found, steps: list[Step]) -> "AnnData":
+    """Copy the data set, with the matrix to start from in X as clean float32 if a step reads it."""
     if adata.n_obs < FEWEST_CELLS:
-        raise DataError(f"the data set has {adata.n_obs} cells; at least {FEWEST_CELLS} are needed")
+        raise DataError(f"The data set has {adata.n_obs} cells; at least {FEWEST_CELLS} are needed.")
     result = adata.copy()
-    if found.source is None:
+    reads_matrix = any(step.name in ON_MATRIX and step.action == "do" for step in steps)
+    if found.source is None or not reads_matrix:
         return result
     chosen = _matrix(adata, found.source)
     result.X = expression.as_float32(chosen, found.source)
@@ -141,8 +143,8 @@ def _quality(work: Work) -> None:
     cells, genes = quality.kept_cells(metrics, limits), quality.kept_genes(metrics, limits)
     if cells.sum() < FEWEST_CELLS or not genes.any():
         raise DataError(
-            f"quality control would keep {cells.sum():,} of {len(cells):,} cells and {genes.sum():,} of "
-            f"{len(genes):,} genes; loosen the thresholds ({_in_words(limits)}) or skip quality control"
+            f"Quality control would keep {cells.sum():,} of {len(cells):,} cells and {genes.sum():,} of "
+            f"{len(genes):,} genes. Loosen the thresholds ({_in_words(limits)}) or skip quality control."
         )
     for name, values in {
         "total_counts": metrics.total,

@@ -84,7 +84,9 @@ def metrics(adata: "AnnData", *, layer: str | None = None) -> QualityMetrics:
     source = layer or ("counts" if "counts" in adata.layers else "X")
     matrix = adata.X if source == "X" else adata.layers[source]
     if matrix is None or adata.n_vars == 0:
-        raise DataError("quality control needs an expression matrix; this data set has none, skip the step")
+        raise DataError(
+            "Quality control needs an expression matrix, and this data set has none: skip the step."
+        )
     is_mito = mitochondrial_genes(adata)
     total, n_genes, mito = (np.zeros(adata.n_obs) for _ in range(3))
     cells_per_gene = np.zeros(adata.n_vars, np.int64)
@@ -179,13 +181,13 @@ def _check_counts(part: Any, source: str) -> None:
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         n_bad = int((~np.isfinite(values)).sum())
         raise DataError(
-            f"{source} holds {n_bad:,} missing or infinite values; replace them (by 0 where nothing was "
-            "counted) or remove the cells or genes that have them"
+            f"{source} holds {n_bad:,} missing or infinite values. Replace them (by 0 where nothing was "
+            "counted), or remove the cells or genes that have them."
         )
     if values.size and values.min() < 0:
         raise DataError(
-            f"{source} holds negative values (down to {values.min():.3g}), so it cannot be counts; choose "
-            "the layer with the counts, or skip quality control"
+            f"{source} holds negative values (down to {values.min():.3g}), so it cannot be counts. Choose "
+            "the layer with the counts, or skip quality control."
         )
 
 

@@ -81,7 +81,7 @@ def test_states_that_cannot_be_compared_are_refused(states):
         neighbours.nearest(states, 5)
     with pytest.raises(DataError, match="at least 2 cells"):
         neighbours.nearest(states[:1], 5)
-    with pytest.raises(DataError, match="have 5 dimensions, .* from 6"):
+    with pytest.raises(DataError, match=r"have 5 dimensions, .* from 6"):
         neighbours.nearest_among(states[8:], states[8:, :5], 3)
 
 
