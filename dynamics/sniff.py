@@ -95,7 +95,7 @@ def _outline(path: Path) -> str:
     try:
         with h5py.File(path, "r", locking=False) as file:
             names = set(file)
-    except (OSError, RuntimeError) as problem:
+    except (OSError, RuntimeError, KeyError, ValueError) as problem:
         raise FileError(
             "The file starts like an h5ad file but cannot be opened: it was cut short or damaged, as happens "
             "when a download or copy stops early. Copy or download it again."

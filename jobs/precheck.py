@@ -77,8 +77,6 @@ def check(path: str | Path, *, limits: Limits | None = None) -> None:
     ------
     FileError
         The message names the element, says what is wrong with it and what to do.
-    MemoryError
-        The check itself ran out of memory.
     """
     limits = limits or Limits()
     sniff(path)
@@ -90,8 +88,6 @@ def check(path: str | Path, *, limits: Limits | None = None) -> None:
             for name, group in seen.matrices:
                 _Matrix(name, h5py.Group(group), limits).check()
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError) as problem:
-        if "alloc" in str(problem):  # how HDF5 says that memory ran out
-            raise MemoryError from problem
         raise FileError(
             "The file is damaged: its structure cannot be read to the end. Copy or download it again, or "
             "write it again from the program that made it."

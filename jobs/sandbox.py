@@ -128,10 +128,13 @@ def _drop() -> None:
         _ready.clear()
         while _spare:
             child, errors = _spare.pop()
-            child.stdin.close()
             _end(child)
-            child.stdout.close()
-            errors.close()
+            _forget(child, errors)
+
+
+def _forget(child: subprocess.Popen, errors: IO[bytes]) -> None:
+    for pipe in (child.stdin, child.stdout, errors):
+        pipe.close()
 
 
 def _take() -> tuple[subprocess.Popen, IO[bytes]]:
@@ -141,7 +144,7 @@ def _take() -> tuple[subprocess.Popen, IO[bytes]]:
             child, errors = _spare.pop()
             if child.poll() is None:
                 return child, errors
-            errors.close()
+            _forget(child, errors)
     return _start()
 
 
