@@ -109,7 +109,7 @@ def _kind(hint: Any) -> tuple[Any, bool]:
 def _label(field: dataclasses.Field) -> str:
     label = field.metadata.get("label") or field.name.replace("_", " ").capitalize()
     unit = field.metadata.get("unit")
-    return f"{label} ({unit})" if unit else label
+    return f"{label} ({unit})" if unit and unit.lower() not in label.lower() else label
 
 
 def _choice(choices: Any, value: Any, common: Mapping[str, Any], *, optional: bool) -> Any:

@@ -31,14 +31,13 @@ def section(work: state.Workspace) -> None:
     if not is_ready:
         _choose(work)
         return
-    body = st.expander(
+    theme.hint("This data set has states and a map; nothing needs to be done.")
+    again = st.expander(
         "Prepare again, or differently", on_change="rerun", key=state.key("again", per="dataset")
     )
-    if body.open:
-        with body:
+    if again.open:
+        with again:
             _choose(work)
-    else:
-        theme.hint("This data set has states and a map; nothing needs to be done.")
 
 
 def _job(work: state.Workspace) -> bool:

@@ -22,33 +22,33 @@ FAVICON = """<svg xmlns="http://www.w3.org/2000/svg" width="28" height="28" view
 """
 STYLE = """
 <style>
-.st-key-page-head .ds-status {display: flex; flex-wrap: wrap; gap: .15rem 1.25rem; font-size: .875rem;
+.st-key-page-head .app-status {display: flex; flex-wrap: wrap; gap: .15rem 1.25rem; font-size: .875rem;
   border-bottom: 1px solid color-mix(in srgb, currentColor 18%, transparent); padding: 0 0 .6rem 0}
-.ds-status span b {font-weight: 600}
-.ds-status .ds-quiet {opacity: .65}
-.ds-empty {text-align: center; padding: 3.5rem 1rem 1rem 1rem}
-.ds-empty h3 {font-size: 1.25rem; font-weight: 600; padding: 0 0 .5rem 0; margin: 0}
-.ds-empty p {max-width: 34rem; margin: 0 auto; opacity: .8}
-.ds-facts {display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); margin: 0;
+.app-status span b {font-weight: 600}
+.app-status .app-quiet {opacity: .65}
+.app-empty {text-align: center; padding: 3.5rem 1rem 1rem 1rem}
+.app-empty h3 {font-size: 1.25rem; font-weight: 600; padding: 0 0 .5rem 0; margin: 0}
+.app-empty p {max-width: 34rem; margin: 0 auto; opacity: .8}
+.app-facts {display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); margin: 0;
   gap: .9rem 1.5rem}
-.ds-facts i {display: block; font-style: normal; font-size: .8125rem; opacity: .7; font-weight: 400}
-.ds-facts b {display: block; font-size: 1.0625rem; font-weight: 600; line-height: 1.35;
+.app-facts i {display: block; font-style: normal; font-size: .8125rem; opacity: .7; font-weight: 400}
+.app-facts b {display: block; font-size: 1.0625rem; font-weight: 600; line-height: 1.35;
   overflow-wrap: anywhere}
-.ds-facts small {display: block; font-size: .8125rem; font-weight: 400; opacity: .75}
-.ds-lead {font-size: 1.1875rem; line-height: 1.5; max-width: 46rem; margin: 0}
-.ds-steps div {padding: .3rem 0; display: flex; gap: .75rem; align-items: baseline}
-.ds-steps .ds-tag {flex: 0 0 4.75rem; font-size: .8125rem; font-weight: 600; opacity: .75}
-.ds-steps b {font-weight: 600; margin-right: .35rem}
-.ds-steps .ds-skip {opacity: .65}
-.ds-steps .ds-do .ds-tag {color: #1f7a8c; opacity: 1}
-.ds-finding {border-left: 3px solid color-mix(in srgb, currentColor 18%, transparent);
+.app-facts small {display: block; font-size: .8125rem; font-weight: 400; opacity: .75}
+.app-lead {font-size: 1.1875rem; line-height: 1.5; max-width: 46rem; margin: 0}
+.app-steps div {padding: .3rem 0; display: flex; gap: .75rem; align-items: baseline}
+.app-steps .app-tag {flex: 0 0 4.75rem; font-size: .8125rem; font-weight: 600; opacity: .75}
+.app-steps b {font-weight: 600; margin-right: .35rem}
+.app-steps .app-skip {opacity: .65}
+.app-steps .app-do .app-tag {color: light-dark(#1f6f82, #7cc5d5); opacity: 1}
+.app-finding {border-left: 3px solid color-mix(in srgb, currentColor 18%, transparent);
   padding: .1rem 0 .1rem .8rem; line-height: 1.45}
-.ds-finding b {display: block; font-size: .8125rem; font-weight: 600}
-.ds-finding .ds-fix {display: block; opacity: .75}
-.ds-error {border-color: #c2453a} .ds-error b {color: #c2453a}
-.ds-warning {border-color: #d99a2b} .ds-warning b {color: #b97a0b}
-.ds-note b {opacity: .75}
-.ds-hint {opacity: .8; margin: 0}
+.app-finding b {display: block; font-size: .8125rem; font-weight: 600}
+.app-finding .app-fix {display: block; opacity: .75}
+.app-error {border-color: #c2453a} .app-error b {color: light-dark(#b3382d, #f0948b)}
+.app-warning {border-color: #d99a2b} .app-warning b {color: light-dark(#8f5d00, #e5b35c)}
+.app-note b {opacity: .75}
+.app-hint {opacity: .8; margin: 0}
 </style>
 """
 
@@ -64,16 +64,16 @@ def status(parts: Sequence[tuple[str, str]]) -> None:
     if not parts:
         return
     spans = "".join(
-        f"<span><span class='ds-quiet'>{html.escape(what)}</span> <b>{html.escape(name)}</b></span>"
+        f"<span><span class='app-quiet'>{html.escape(what)}</span> <b>{html.escape(name)}</b></span>"
         for what, name in parts
     )
     with st.container(key="page-head"):
-        st.html(f"<div class='ds-status' data-testid='ds-status'>{spans}</div>")
+        st.html(f"<div class='app-status' data-testid='app-status'>{spans}</div>")
 
 
 def empty(title: str, text: str, page: str | None = None, action: str | None = None) -> None:
     """Draw an empty state: what is missing, why it is needed, and the page that has it."""
-    st.html(f"<div class='ds-empty'><h3>{html.escape(title)}</h3><p>{html.escape(text)}</p></div>")
+    st.html(f"<div class='app-empty'><h3>{html.escape(title)}</h3><p>{html.escape(text)}</p></div>")
     if page and action:
         with st.container(horizontal=True, horizontal_alignment="center"):
             nav.button(page, action, key=f"empty-{page}", primary=True)
@@ -81,7 +81,7 @@ def empty(title: str, text: str, page: str | None = None, action: str | None = N
 
 def lead(text: str) -> None:
     """Draw the one sentence that opens a page."""
-    st.html(f"<p class='ds-lead'>{html.escape(text)}</p>")
+    st.html(f"<p class='app-lead'>{html.escape(text)}</p>")
 
 
 def facts(known: Mapping[str, str | tuple[str, str]]) -> None:
@@ -91,28 +91,28 @@ def facts(known: Mapping[str, str | tuple[str, str]]) -> None:
         main, more = value if isinstance(value, tuple) else (value, "")
         small = f"<small>{html.escape(more)}</small>" if more else ""
         rows.append(f"<div><i>{html.escape(name)}</i><b>{html.escape(main)}</b>{small}</div>")
-    st.html(f"<div class='ds-facts'>{''.join(rows)}</div>")
+    st.html(f"<div class='app-facts'>{''.join(rows)}</div>")
 
 
 def steps(rows: Sequence[tuple[str, ...]]) -> None:
     """Draw a list of (tag, sentence) or (tag, title, sentence) rows."""
     items = "".join(
-        f"<div class='ds-{html.escape(tag.lower())}'><span class='ds-tag'>{html.escape(tag)}</span>"
+        f"<div class='app-{html.escape(tag.lower())}'><span class='app-tag'>{html.escape(tag)}</span>"
         f"<span>{'<b>' + html.escape(title[0]) + '</b> ' if title else ''}{html.escape(text)}</span></div>"
         for tag, *title, text in rows
     )
-    st.html(f"<div class='ds-steps'>{items}</div>")
+    st.html(f"<div class='app-steps'>{items}</div>")
 
 
 def finding(level: str, tag: str, message: str, fix: str) -> None:
     """Draw one finding: how serious it is, what was found, and what to do."""
-    more = f"<span class='ds-fix'>{html.escape(fix)}</span>" if fix else ""
+    more = f"<span class='app-fix'>{html.escape(fix)}</span>" if fix else ""
     st.html(
-        f"<div class='ds-finding ds-{html.escape(level)}'><b>{html.escape(tag)}</b>"
+        f"<div class='app-finding app-{html.escape(level)}'><b>{html.escape(tag)}</b>"
         f"<span>{html.escape(message)}</span>{more}</div>"
     )
 
 
 def hint(text: str) -> None:
     """Draw a quiet sentence."""
-    st.html(f"<p class='ds-hint'>{html.escape(text)}</p>")
+    st.html(f"<p class='app-hint'>{html.escape(text)}</p>")

@@ -30,6 +30,9 @@ def histograms(found: QualityMetrics, limits: Thresholds, *, kept: np.ndarray) -
     for column, (title, values, ends, is_log) in enumerate(panels, start=1):
         _panel(figure, column, np.asarray(values, float), kept=kept, is_log=is_log)
         figure.update_xaxes(title_text=title, type="log" if is_log else "linear", col=column, showgrid=False)
+        if is_log:
+            ticks = _ticks(values[values > 0])
+            figure.update_xaxes(tickvals=ticks, ticktext=[f"{tick:,}" for tick in ticks], col=column)
         for end in ends:
             if end:
                 figure.add_vline(x=end, line={"color": LIMIT, "width": 1.5, "dash": "dash"}, col=column)
@@ -38,6 +41,15 @@ def histograms(found: QualityMetrics, limits: Thresholds, *, kept: np.ndarray) -
         barmode="stack", bargap=0, height=240, margin={"l": 50, "r": 10, "t": 10, "b": 45}, showlegend=False
     )
     return figure
+
+
+def _ticks(values: np.ndarray, *, most: int = 6) -> list[int]:
+    """Round numbers (1, 2, 5, 10, …) within the values, few enough to be read."""
+    if not len(values):
+        return []
+    low, high = float(values.min()), float(values.max())
+    ticks = [step * 10**power for power in range(8) for step in (1, 2, 5) if low <= step * 10**power <= high]
+    return ticks[:: max(1, -(-len(ticks) // most))]
 
 
 def _panel(figure: go.Figure, column: int, values: np.ndarray, *, kept: np.ndarray, is_log: bool) -> None:

@@ -70,11 +70,13 @@ def luminance(colour):
         ("textColor", "backgroundColor", 7.0),
         ("textColor", "secondaryBackgroundColor", 7.0),
         ("linkColor", "backgroundColor", 4.5),
+        ("grayTextColor", "backgroundColor", 4.5),
         ("primaryColor", "backgroundColor", 3.0),
+        ("primaryColor", "white", 4.5),
     ],
 )
 def test_text_stands_out_from_its_background(settings, theme, front, back, least):
-    colours = settings["theme"][theme]
+    colours = {**settings["theme"][theme], "white": "#ffffff"}
     low, high = sorted(luminance(colours[name]) for name in (front, back))
     assert (high + 0.05) / (low + 0.05) >= least
 
