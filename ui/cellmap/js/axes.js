@@ -1,6 +1,4 @@
-// Between data coordinates and pixels of the plot, and the wheel and keys that change the view.
-
-import { EYE } from "./figure.js";
+// Between data coordinates and pixels of the plot.
 
 export function frame(map) {
   const layout = map.gd?._fullLayout;
@@ -28,82 +26,21 @@ export function unitsPerPixel(f) {
   return (f.x[1] - f.x[0]) / f.width;
 }
 
+// The frame after zooming around a place, or after moving by a share of its size.
 export function zoomed(f, factor, [cx, cy]) {
   const around = ([from, to], c) => [c + (from - c) * factor, c + (to - c) * factor];
-  return [around(f.x, cx), around(f.y, cy)];
+  return { ...f, x: around(f.x, cx), y: around(f.y, cy) };
 }
 
 export function moved(f, dx, dy) {
   const [sx, sy] = [(f.x[1] - f.x[0]) * dx, (f.y[1] - f.y[0]) * dy];
-  return [f.x.map((v) => v + sx), f.y.map((v) => v + sy)];
+  return { ...f, x: f.x.map((v) => v + sx), y: f.y.map((v) => v + sy) };
 }
 
-// The wheel zooms once the map has been clicked, or with Ctrl; otherwise the page scrolls on, and a hint says so.
-export function listenWheel(map) {
-  const { plot, hint } = map.parts;
-  let hideHint = 0;
-  plot.addEventListener(
-    "wheel",
-    (event) => {
-      const f = frame(map);
-      if (!f) return;
-      if (!event.ctrlKey && !event.metaKey && !plot.contains(document.activeElement) && !document.fullscreenElement) {
-        hint.textContent = "Click the map, or hold Ctrl, to zoom with the wheel";
-        hint.hidden = false;
-        clearTimeout(hideHint);
-        hideHint = setTimeout(() => (hint.hidden = true), 1200);
-        return;
-      }
-      event.preventDefault();
-      event.stopPropagation();
-      const box = plot.getBoundingClientRect();
-      const steps = Math.max(-1, Math.min(1, (event.deltaY * (event.deltaMode ? 20 : 1)) / 240));
-      const now = map.wanted ? { ...f, x: map.wanted[0], y: map.wanted[1] } : f;
-      map.look(zoomed(now, 2 ** steps, toData(now, event.clientX - box.left, event.clientY - box.top)));
-    },
-    { passive: false, capture: true },
-  );
-}
-
-const MOVES = { ArrowLeft: [-0.1, 0], ArrowRight: [0.1, 0], ArrowUp: [0, 0.1], ArrowDown: [0, -0.1] };
-
-export function listenKeys(map) {
-  map.parts.plot.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const f = frame(map);
-    if (event.key === "Escape") map.escape();
-    else if (event.key === "0" || event.key === "Home") map.home();
-    else if (event.key === "+" || event.key === "=") map.zoom(1 / 1.5);
-    else if (event.key === "-") map.zoom(1.5);
-    else if (f && MOVES[event.key]) map.look(moved(f, ...MOVES[event.key]));
-    else return;
-    event.preventDefault();
-    event.stopPropagation();
-  });
-}
-
-// A new view; requests within one frame are drawn once.
-export function look(map, ranges) {
-  const due = map.wanted !== null;
-  map.wanted = ranges;
-  if (due) return;
-  requestAnimationFrame(() => {
-    const [x, y] = map.wanted;
-    map.wanted = null;
-    if (!map.gone) window.Plotly.relayout(map.gd, { "xaxis.range": x, "yaxis.range": y });
-  });
-}
-
-export function zoom(map, factor) {
-  const f = frame(map);
-  if (f) return look(map, zoomed(f, factor, [(f.x[0] + f.x[1]) / 2, (f.y[0] + f.y[1]) / 2]));
-  const eye = map.gd._fullLayout?.scene?._scene?.getCamera?.().eye;
-  if (!eye) return;
-  const nearer = { x: eye.x * factor, y: eye.y * factor, z: eye.z * factor };
-  window.Plotly.relayout(map.gd, { "scene.camera.eye": nearer });
-}
-
-export function home(map) {
-  if (map.dims === 2) return look(map, map.homeView);
-  window.Plotly.relayout(map.gd, { "scene.camera": { eye: EYE } });
+// How what is drawn in frame `from` has to be moved and scaled to look like frame `to`.
+export function between(from, to) {
+  const scale = (from.x[1] - from.x[0]) / (to.x[1] - to.x[0]);
+  const x = from.left * (1 - scale) + ((from.x[0] - to.x[0]) / (to.x[1] - to.x[0])) * from.width;
+  const y = from.top * (1 - scale) + ((to.y[1] - from.y[1]) / (to.y[1] - to.y[0])) * from.height;
+  return { scale, x, y };
 }

@@ -94,11 +94,18 @@ export function flatLayout(map, theme, { ranges, annotations }) {
     plot_bgcolor: "rgba(0,0,0,0)",
     showlegend: false,
     hovermode: false,
-    dragmode: "pan",
+    dragmode: false,
     uirevision: map.spec.xy.id,
     font: { family: theme.font, color: theme.text, size: 13 },
-    xaxis: { ...HIDDEN, range: ranges[0].slice(), title: title(map.spec.axes[0]) },
-    yaxis: { ...HIDDEN, range: ranges[1].slice(), title: title(map.spec.axes[1]), scaleanchor: "x", scaleratio: 1 },
+    xaxis: { ...HIDDEN, fixedrange: true, range: ranges[0].slice(), title: title(map.spec.axes[0]) },
+    yaxis: {
+      ...HIDDEN,
+      fixedrange: true,
+      range: ranges[1].slice(),
+      title: title(map.spec.axes[1]),
+      scaleanchor: "x",
+      scaleratio: 1,
+    },
     annotations,
   };
 }

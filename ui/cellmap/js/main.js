@@ -1,6 +1,7 @@
 // A map's life: messages from Python come in one at a time, are drawn, and answers go back.
 
-import { frame, home, listenKeys, listenWheel, look, toPixels, zoom } from "./axes.js";
+import { frame, toPixels } from "./axes.js";
+import { Camera } from "./camera.js";
 import { choose, emphasis, pickGroups, restore } from "./choice.js";
 import { count, readTheme } from "./dom.js";
 import { Overtaken, array, loadPlotly, loadStyle } from "./fetching.js";
@@ -32,7 +33,7 @@ export function release(box) {
 class CellMap {
   constructor(box) {
     Object.assign(this, { box, mode: "pan", arrays: {}, notes: [], chosen: null, showLabels: true });
-    Object.assign(this, { scale: 1, ownOpacity: null, view: null, wanted: null, draws: 0, raster: !webglWorks() });
+    Object.assign(this, { scale: 1, ownOpacity: null, view: null, draws: 0, raster: !webglWorks() });
   }
 
   // Only the newest message matters; one is drawn at a time.
@@ -104,8 +105,7 @@ class CellMap {
     this.selector = new Selector(this);
     this.hover = new Hover(this);
     this.points = new Raster(this);
-    listenWheel(this);
-    listenKeys(this);
+    this.camera = new Camera(this);
     this.observer = new ResizeObserver(() => this.resize());
     this.observer.observe(this.parts.plot);
     this.observer.observe(this.box);
@@ -141,7 +141,7 @@ class CellMap {
     Object.assign(this, { spec, arrays, colour: spec.colour, dims: spec.dims, theme: readTheme(this.box) });
     if (moved) {
       this.extent = extent(arrays.xy, spec.dims);
-      this.view = this.wanted = null;
+      this.view = this.camera.wanted = null;
       if (this.chosen && this.chosen.space !== spec.xy.id) this.chosen = null;
     }
     if (!this.chosen && spec.selected?.space === spec.xy.id) this.chosen = restore(spec.selected, arrays);
@@ -246,15 +246,11 @@ class CellMap {
   }
 
   listen() {
-    this.gd.on("plotly_relayouting", () => this.follow());
     this.gd.on("plotly_relayout", (change) => {
       if (change.annotations) return;
-      const f = frame(this);
-      if (f && !change.width) this.view = [f.x, f.y];
       this.follow();
-      if (f) this.placeNames();
+      if (this.dims === 2) this.placeNames();
     });
-    this.gd.on("plotly_doubleclick", () => this.home());
     this.gd.on("plotly_webglcontextlost", () => this.lost());
     if (this.dims === 3) this.listenSolid();
   }
@@ -288,18 +284,6 @@ class CellMap {
   again() {
     this.due = true;
     if (this.spec) this.receive({ ...this.send, data: this.pending ?? this.spec });
-  }
-
-  look(ranges) {
-    look(this, ranges);
-  }
-
-  zoom(factor) {
-    zoom(this, factor);
-  }
-
-  home() {
-    home(this);
   }
 
   setMode(mode) {

@@ -18,6 +18,9 @@ export function extent(xy, dims) {
   return { low, high };
 }
 
+// From 100,000 points on, plotly.js builds a search tree per trace, which we do not need and which takes seconds.
+const LONGEST = 99999;
+
 // A number in [0, 2^32) that looks random but is the same each time.
 function scramble(i) {
   let h = Math.imul(i ^ 0x9e3779b9, 0x85ebca6b);
@@ -43,7 +46,7 @@ export function group({ xy, dims, codes, colour, emphasis, most }) {
   const n = codes.length;
   const { colours, slotOf } = palette(colour);
   const k = colours.length;
-  const portions = colour.kind === "levels" || dims === 3 ? 1 : k > 100 ? 1 : k > 40 ? 2 : 4;
+  const portions = colour.kind === "levels" || dims === 3 ? 1 : Math.max(1, Math.min(4, Math.floor(90 / k)));
   const lists = 2 + k * portions;
   const share = most && n > most ? (most / n) * 4294967296 : Infinity;
   const list = new Int32Array(n);
@@ -72,11 +75,12 @@ export function group({ xy, dims, codes, colour, emphasis, most }) {
   }
   const groups = [];
   for (let j = 0; j < lists; j++) {
-    const [from, to] = [sizes[j], sizes[j + 1]];
-    if (from === to) continue;
     const role = j === 0 ? "rest" : j === 1 ? "missing" : "cells";
     const fill = j < 2 ? null : colours[(j - 2) % k];
-    groups.push({ role, fill, axes: axes.map((axis) => axis.subarray(from, to)), cells: cells?.subarray(from, to) });
+    for (let from = sizes[j]; from < sizes[j + 1]; from += LONGEST) {
+      const to = Math.min(from + LONGEST, sizes[j + 1]);
+      groups.push({ role, fill, axes: axes.map((axis) => axis.subarray(from, to)), cells: cells?.subarray(from, to) });
+    }
   }
   return { groups, drawn: total };
 }

@@ -37,9 +37,9 @@ function tools(map, parts) {
   const zoom = el(
     "div",
     { class: "ds-set", role: "group", "aria-label": "Zoom" },
-    button("Zoom in", "plus", () => map.zoom(1 / 1.5)),
-    button("Zoom out", "minus", () => map.zoom(1.5)),
-    button("Show all cells", "home", () => map.home()),
+    button("Zoom in", "plus", () => map.camera.zoom(1 / 1.5)),
+    button("Zoom out", "minus", () => map.camera.zoom(1.5)),
+    button("Show all cells", "home", () => map.camera.home()),
   );
   parts.flowButton = button("Play flow", "wind", () => map.particles.toggle(), { class: "ds-wide", text: true });
   parts.labelButton = button("Names on the map", "tag", () => map.toggleLabels(), { "aria-pressed": "true" });
@@ -108,6 +108,7 @@ export function showModes(parts, { spec, mode }) {
   parts.modes.hidden = !choosing;
   for (const node of parts.modes.children) node.setAttribute("aria-pressed", String(node.dataset.mode === mode));
   parts.overlay.classList.toggle("ds-drawing", mode !== "pan");
+  parts.plot.classList.toggle("ds-flat", spec.dims === 2);
 }
 
 export function showPlaying(parts, { available, playing }) {
