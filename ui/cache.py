@@ -11,6 +11,7 @@ import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ from jobs.workspace import Dataset, ModelEntry
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from models.fitting import CellModel
+    from models.cell_model import CellModel
 
 GIGABYTE = 10**9
 BUDGET = float(os.environ.get("DRIFTSCOPE_CACHE_GB") or 2) * GIGABYTE
@@ -142,12 +143,43 @@ def model(entry: ModelEntry, dataset: Dataset | None = None) -> "CellModel":
     ModelError
         The file is not a model, or the model does not fit the data set; the message says why.
     """
-    from models import checkpoint, fitting  # not at the top: they load torch, and most pages open without
+    from models import checkpoint  # not at the top: it loads torch, and most pages open without
 
     found = cached(checkpoint.load, entry.path)
     if dataset is not None:
-        cached(fitting.check_fit, found, snapshots(dataset, dims=found.dim))
+        fitted(entry, dataset)
     return found
+
+
+def fitted(entry: ModelEntry, dataset: Dataset) -> Snapshots:
+    """Return the states of a data set in a model's own coordinates.
+
+    The matrix is only read where the data set is not the one that the model was trained on.
+
+    Raises
+    ------
+    ModelError
+        The model does not fit the data set; the message says why.
+    """
+    found, roles = model(entry), Roles.from_json(dataset.roles)
+    own = cached(_training_states, found, adata(dataset), roles)
+    if own is not None and own.fingerprint == found.fingerprint:
+        return own
+    return cached(_checked_states, found, dataset.file, roles)
+
+
+def _training_states(model: "CellModel", cells: "AnnData", roles: Roles) -> Snapshots | None:
+    """Return the states that the model speaks of, where the data set has an array of that name and width."""
+    states = cells.obsm.get(model.rep)
+    if states is None or states.shape[1] < model.dim:
+        return None
+    return grouping.from_anndata(cells, replace(roles, rep=model.rep), dims=model.dim)
+
+
+def _checked_states(model: "CellModel", path: Path, roles: Roles) -> Snapshots:
+    from models import fitting
+
+    return fitting.check_fit(model, read.read_h5ad(path), roles)
 
 
 def n_bytes(value: Any) -> int:

@@ -93,9 +93,16 @@ def _buttons(job: Job) -> None:
 
 
 def _figures(job: Job, *, plot: bool) -> None:
+    """Draw the loss: while the job runs by a chart that can be redrawn every second, then as a figure."""
     losses = _losses(state.jobs().history(job.id)) if plot else []
-    if len(losses) > 1:
+    if len(losses) < 2:
+        return
+    if not job.over:
         st.line_chart(losses, x="step", y="loss", height=220, x_label="step", y_label="loss")
+        return
+    from dynamics.figures import training  # not at the top: the first page is to open without plotly
+
+    st.plotly_chart(training.loss(losses), key=f"loss-{job.id}", width="stretch")
 
 
 def _losses(history: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:

@@ -17,6 +17,7 @@ VALUES = {
     "other": "Other numbers",
     "none": "No expression values",
 }
+LONGEST = 120  # letters of a name that can be typed
 SHOWN = 4  # findings shown before the rest is folded away
 
 
@@ -122,8 +123,9 @@ def next_step(work: state.Workspace) -> None:
 
 def _menu(work: state.Workspace) -> None:
     st.caption(f"{escape(work.dataset.origin)} · opened {ago(work.dataset.created)}")
-    name = st.text_input("Name", value=work.dataset.name, key=state.key("name", per="dataset"), max_chars=120)
-    if name.strip() and name.strip() != work.dataset.name:
+    shown = work.dataset.name[:LONGEST]
+    name = st.text_input("Name", value=shown, key=state.key("name", per="dataset"), max_chars=LONGEST)
+    if name.strip() not in ("", shown):
         state.store().rename_dataset(work.dataset.id, name.strip())
         st.rerun()
     if st.button("Open another", key="open-another", width="stretch"):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from dynamics.snapshots import Snapshots
-    from models.fitting import CellModel
+    from models.cell_model import CellModel
 
 OPEN = "open"  # one key of the session: what the tab has open
 NOTICES = "notices"
@@ -68,7 +68,9 @@ class Workspace:
 
     @cached_property
     def snapshots(self) -> "Snapshots":
-        """The states grouped by time."""
+        """The states grouped by time: in the open model's coordinates where one is open."""
+        if self.entry is not None:
+            return _cache().fitted(self.entry, self.dataset)
         return _cache().snapshots(self.dataset)
 
     @cached_property

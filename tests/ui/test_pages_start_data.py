@@ -264,6 +264,12 @@ def test_a_data_set_can_be_renamed_deleted_and_brought_back(workspace, dataset):
     assert not app.exception
 
 
+def test_a_long_name_is_not_cut_by_looking_at_it(workspace, cells):
+    dataset = add(workspace, cells, name="long " * 50)
+    assert not open_page("data", dataset=dataset.id).exception
+    assert workspace.dataset(dataset.id).name == "long " * 50
+
+
 def test_a_data_set_deleted_in_another_tab_does_not_break_this_one(workspace, dataset):
     app = open_page("data", dataset=dataset.id)
     workspace.delete_dataset(dataset.id)
