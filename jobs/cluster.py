@@ -118,7 +118,8 @@ class Cluster:
         if not self.connected:
             return set()
         try:
-            found = self.client.scheduler_info()["workers"]
+            # Not `scheduler_info()`: a timer of the client may replace its answer by one without workers.
+            found = self.client.sync(self.client.scheduler.identity, n_workers=-1)["workers"]
         except (OSError, ValueError):  # too busy to answer in time, or lost at this very moment
             return None
         return {address for address, about in found.items() if about["status"] == "running"}
