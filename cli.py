@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dynamics import annotate, basis, inspect, preprocess, read, roles, snapshots
-from dynamics.errors import DataError, DynamicsError, SettingsError
+from dynamics.errors import DataError, DynamicsError, FileError, SettingsError
 from dynamics.projection import Placement
 from jobs import precheck, remote
 from models import checkpoint, fitting, train
@@ -44,8 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run_inspect(options: argparse.Namespace) -> None:
     """Say what a file is and what was found in it."""
-    precheck.check(options.file)
-    adata = read.read_h5ad(options.file)
+    adata = opened(options.file)
     report = inspect.inspect(adata, roles=chosen_roles(adata, options))
     show(options, report.to_json(), _report_lines(report))
 
@@ -123,7 +122,7 @@ def run_simulate(options: argparse.Namespace) -> None:
         roles=picked,
         placement=placement(adata, picked, shots),
         from_time=options.from_time,
-        times=None if options.times is None else [float(value) for value in options.times.split(",")],
+        times=times_asked(options.times),
         rows=chosen_rows(adata, options.cells),
     )
     read.write_h5ad(result, options.output)
@@ -145,6 +144,8 @@ def run_annotate(options: argparse.Namespace) -> None:
 
 def opened(path: Path) -> "AnnData":
     """Check a file's structure, then read it."""
+    if not path.is_file():
+        raise FileError(f"There is no file {path}. Check its name and folder.")
     precheck.check(path)
     return read.read_h5ad(path)
 
@@ -202,6 +203,16 @@ def chosen_rows(adata: "AnnData", condition: str | None) -> np.ndarray | None:
         known = ", ".join(sorted(adata.obs[key].astype(str).unique())[:12])
         raise DataError(f"No cell has {key} = '{value}'; its values are {known}.")
     return rows
+
+
+def times_asked(text: str | None) -> list[float] | None:
+    """Read `T1,T2,…`."""
+    try:
+        return None if text is None else [float(value) for value in text.split(",")]
+    except ValueError:
+        raise SettingsError(
+            f"--times '{text}' is not a list of numbers in the data's unit, such as 1,2.5."
+        ) from None
 
 
 def time_values(text: str | None) -> dict[str, float] | None:

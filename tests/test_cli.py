@@ -1,0 +1,141 @@
+"""The command line, as scripts use it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+
+import cli
+from dynamics import read
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory) -> Path:
+    """A small time course with states, a map and genes."""
+    rng = np.random.default_rng(0)
+    times = np.repeat([0.0, 1.0, 3.0], [80, 85, 15])
+    states = rng.normal(size=(180, 6)) * [3, 2, 1, 1, 1, 1]
+    states[:, 0] += 4 * times
+    genes = np.abs(states @ rng.normal(size=(6, 12))) / 10
+    obs = pd.DataFrame({"day": times, "cell_type": pd.Categorical(np.where(states[:, 1] > 0, "up", "down"))})
+    obs.index = [f"cell{k}" for k in range(180)]
+    adata = AnnData(
+        X=genes.astype(np.float32), obs=obs, obsm={"X_pca": states, "X_umap": states[:, :2] + 0.1}
+    )
+    path = tmp_path_factory.mktemp("cli") / "course.h5ad"
+    read.write_h5ad(adata, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(course) -> Path:
+    path = course.with_name("model.safetensors")
+    assert cli.main(["train", str(course), "-o", str(path), "--set", "steps=40", "--quiet"]) == 0
+    return path
+
+
+def answer(capsys, *words: str) -> dict:
+    """Run a command with `--json -` and return what it prints."""
+    assert cli.main([*words, "--json", "-"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_inspect_says_what_the_app_would_detect(course, capsys):
+    found = answer(capsys, "inspect", str(course))
+    assert (found["n_cells"], found["n_genes"]) == (180, 12)
+    assert found["roles"]["time_key"] == "day"
+    assert [time["value"] for time in found["roles"]["times"]] == [0, 1, 3]
+    assert [time["n_cells"] for time in found["roles"]["times"]] == [80, 85, 15]
+    assert found["roles"]["embedding"] == "X_umap"
+    few = next(finding for finding in found["findings"] if "15" in finding["message"])
+    assert set(few) == {"level", "code", "message", "fix"}
+
+
+def test_methods_lists_settings_and_references(capsys):
+    listed = answer(capsys, "methods")["methods"]
+    assert {"ot-cfm", "i-cfm"} <= {method["name"] for method in listed}
+    assert all(method["reference"] and method["settings"] for method in listed)
+
+
+def test_the_same_seed_gives_the_same_file_byte_for_byte(course, model):
+    again = course.with_name("again") / "model.safetensors"
+    again.parent.mkdir()
+    assert cli.main(["train", str(course), "-o", str(again), "--set", "steps=40", "--quiet"]) == 0
+    assert again.read_bytes() == model.read_bytes()
+    other = course.with_name("other.safetensors")
+    words = ["train", str(course), "-o", str(other), "--set", "steps=40", "--seed", "1", "--name", "model"]
+    assert cli.main([*words, "--quiet"]) == 0
+    assert other.read_bytes() != model.read_bytes()
+
+
+def test_simulate_predicts_cells_at_the_asked_times(course, model, capsys):
+    out = course.with_name("predicted.h5ad")
+    words = ["simulate", str(course), str(model), "-o", str(out), "--from", "0", "--times", "0.5,2"]
+    answer(capsys, *words, "--cells", "cell_type=up")
+    predicted = read.read_h5ad(out)
+    n_start = int((read.read_cells(course).obs.query("day == 0")["cell_type"] == "up").sum())
+    assert predicted.n_obs == 2 * n_start
+    assert "X_pca" in predicted.obsm
+    assert predicted.n_vars == 12
+
+
+def test_annotate_adds_results_and_keeps_the_input(course, model, capsys):
+    out = course.with_name("annotated.h5ad")
+    assert (
+        "obsm/velocity_umap" in answer(capsys, "annotate", str(course), str(model), "-o", str(out))["added"]
+    )
+    before, after = read.read_h5ad(course), read.read_h5ad(out)
+    assert set(before.obs) < set(after.obs)
+    np.testing.assert_array_equal(before.obsm["X_pca"], after.obsm["X_pca"])
+    assert after.obsm["velocity_umap"].shape == (180, 2)
+    assert after.uns["driftscope"]["method"] == "ot-cfm"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["inspect", "nothing.h5ad"], "nothing.h5ad"),
+        (["train", "COURSE", "-o", "OUT", "--method", "magic"], "ot-cfm"),
+        (["train", "COURSE", "-o", "OUT", "--set", "stepz=3"], "steps"),
+        (["train", "COURSE", "-o", "OUT", "--set", "steps=many"], "steps"),
+        (["train", "COURSE", "-o", "OUT", "--time-key", "hour"], "day"),
+        (["train", "COURSE", "-o", "OUT", "--dims", "99"], "6"),
+        (["train", "COURSE", "-o", "OUT", "--time-values", "soon"], "LABEL=NUMBER"),
+        (["simulate", "COURSE", "MODEL", "-o", "OUT", "--cells", "cell_type=blue"], "up"),
+        (["simulate", "COURSE", "MODEL", "-o", "OUT", "--times", "soon"], "soon"),
+        (["annotate", "COURSE", "COURSE", "-o", "OUT"], "model"),
+    ],
+)
+def test_what_the_user_can_mend_is_one_line_and_exit_code_2(words, said, course, model, capsys):
+    out = course.with_name("never")
+    names = {"COURSE": str(course), "MODEL": str(model), "OUT": str(out)}
+    assert cli.main([names.get(word, word) for word in words]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert said in error
+    assert not out.exists()
+
+
+def test_interrupting_leaves_nothing_half_written(course, monkeypatch, capsys):
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.train, "fit", interrupted)
+    out = course.with_name("interrupted.safetensors")
+    assert cli.main(["train", str(course), "-o", str(out)]) == 130
+    assert not list(out.parent.glob("*interrupted*"))
+
+
+def test_help_is_the_manual():
+    run = subprocess.run(
+        [sys.executable, "cli.py", "train", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "--time-values" in run.stdout
