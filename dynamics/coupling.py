@@ -186,7 +186,13 @@ def _solve(a: np.ndarray, b: np.ndarray, cost: np.ndarray) -> np.ndarray:
     with warnings.catch_warnings():  # what POT warns of is checked below
         warnings.simplefilter("ignore")
         plan, log = ot.emd(
-            a.astype(np.float64), b.astype(np.float64), cost, MAX_ITERATIONS, log=True, check_marginals=False
+            a.astype(np.float64),
+            b.astype(np.float64),
+            cost,
+            MAX_ITERATIONS,
+            log=True,
+            center_dual=False,
+            check_marginals=False,
         )
     if log["result_code"] != 1:
         raise CouplingError(

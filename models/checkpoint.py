@@ -35,6 +35,7 @@ KIND, STATE_KIND = "driftscope-model", "driftscope-training"
 MAX_HEADER = 1_000_000
 MAX_TENSORS = 200
 MAX_TIMES, MAX_GENES, MAX_GENE_BYTES = 1_000, 200_000, 20_000_000
+LARGEST = 1e18
 DTYPES = {"F32": np.float32, "F64": np.float64, "U8": np.uint8, "I64": np.int64}
 NOT_SAVED = ("seconds",)
 """Parts of the summary that differ between equal runs, and are left out of the file."""
@@ -54,9 +55,8 @@ def save(model: CellModel, path: Path) -> None:
             "basis.mean": np.asarray(model.basis.mean, np.float32),
             "basis.r2": np.asarray(model.basis.r2, np.float32),
         }
-    tensors = {name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)}
-    header = _describe(model) | {"kind": KIND, "sha256": _digest(tensors)}
-    _write(tensors, header, Path(path))
+    tensors = {name: np.array(tensors[name], order="C") for name in sorted(tensors)}
+    _write(tensors, _describe(model) | {"kind": KIND}, Path(path))
 
 
 def load(path: Path) -> CellModel:
@@ -84,10 +84,8 @@ def read_card(path: Path) -> dict[str, Any]:
 
 def write_state(arrays: Mapping[str, np.ndarray], path: Path, *, key: str) -> None:
     """Write a state of training, whole or not at all, marked with the run that it belongs to."""
-    tensors = {name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)}
-    _write(
-        tensors, {"format": FORMAT, "kind": STATE_KIND, "key": key, "sha256": _digest(tensors)}, Path(path)
-    )
+    tensors = {name: np.array(arrays[name], order="C") for name in sorted(arrays)}
+    _write(tensors, {"format": FORMAT, "kind": STATE_KIND, "key": key}, Path(path))
 
 
 def read_state(path: Path, *, key: str) -> dict[str, np.ndarray]:
@@ -131,9 +129,10 @@ def _describe(model: CellModel) -> dict[str, Any]:
     }
 
 
-def _digest(tensors: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 over names, types, shapes and values, in order of name."""
-    digest = hashlib.sha256()
+def _digest(tensors: Mapping[str, np.ndarray], header: Mapping[str, Any]) -> str:
+    """SHA-256 over the header and over names, types, shapes and values of the tensors, in order of name."""
+    described = {name: value for name, value in header.items() if name != "sha256"}
+    digest = hashlib.sha256(canonical_json(described).encode())
     for name in sorted(tensors):
         digest.update(f"{name} {tensors[name].dtype.str} {tensors[name].shape}\n".encode())
         digest.update(tensors[name].tobytes())
@@ -142,7 +141,8 @@ def _digest(tensors: Mapping[str, np.ndarray]) -> str:
 
 def _write(tensors: Mapping[str, np.ndarray], header: Mapping[str, Any], path: Path) -> None:
     """Write to a temporary name beside `path`, flush it to the disk and rename it."""
-    content = pack_tensors(dict(tensors), metadata={"driftscope": canonical_json(header)})
+    signed = {**header, "sha256": _digest(tensors, header)}
+    content = pack_tensors(dict(tensors), metadata={"driftscope": canonical_json(signed)})
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -195,7 +195,12 @@ def _table(outer: dict[str, Any], n_bytes: int) -> tuple[Layout, dict[str, Any]]
     table, end = {}, 0
     for name, entry in outer.items():
         dtype, shape = (entry.get("dtype"), entry.get("shape")) if isinstance(entry, dict) else (None, None)
-        if dtype not in DTYPES or not isinstance(shape, list) or not all(_is_size(n) for n in shape):
+        if (
+            not isinstance(dtype, str)
+            or dtype not in DTYPES
+            or not isinstance(shape, list)
+            or not all(_is_size(n) for n in shape)
+        ):
             raise damaged(f'its tensor "{name:.40}" has no known type and shape')
         table[name] = (dtype, tuple(shape))
         end += int(np.prod([float(n) for n in shape])) * np.dtype(DTYPES[dtype]).itemsize
@@ -206,6 +211,11 @@ def _table(outer: dict[str, Any], n_bytes: int) -> tuple[Layout, dict[str, Any]]
 
 def _is_size(n: object) -> bool:
     return type(n) is int and 0 <= n < 2**40
+
+
+def _is_usual(values: np.ndarray) -> bool:
+    """Positive, and far from where float32 ends."""
+    return bool(((values > 1 / LARGEST) & (values < LARGEST)).all())
 
 
 def _architecture(header: dict[str, Any]) -> Architecture:
@@ -258,8 +268,8 @@ def _tensors(table: Layout, content: bytes, layout: Layout, header: dict[str, An
     for name, values in tensors.items():
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise damaged(f'its tensor "{name}" holds values that are not finite')
-    if _digest(tensors) != take(header, "sha256", str):
-        raise damaged("its tensors changed after it was written")
+    if _digest(tensors, header) != take(header, "sha256", str):
+        raise damaged("it changed after it was written")
     return tensors
 
 
@@ -275,8 +285,8 @@ def _rebuild(header: dict[str, Any], architecture: Architecture, tensors: dict[s
     axis = _axis(take(header, "times", dict))
     speeds = np.array(numbers(take(header, "speeds", list), "speeds"))
     seed, scale = take(header, "seed", int), tensors["scale"]
-    if len(speeds) != len(axis.values) - 1 or not ((speeds > 0).all() and (scale > 0).all()):
-        raise damaged("its speeds or scales are not positive")
+    if len(speeds) != len(axis.values) - 1 or not (_is_usual(speeds) and _is_usual(scale)):
+        raise damaged("its speeds or scales are not positive, or beyond all measure")
     if not 0 <= seed <= MAX_SEED or (tensors["low"] > tensors["high"]).any():
         raise damaged("its seed or its range of states is impossible")
     name, rep, fingerprint = texts([header.get(key) for key in ("name", "rep", "fingerprint")], "name")
@@ -304,7 +314,7 @@ def _axis(times: dict[str, Any]) -> TimeAxis:
     n_cells = take(times, "n_cells", list)
     if not 2 <= len(values) <= MAX_TIMES or not len(values) == len(labels) == len(n_cells):
         raise damaged("its times are incomplete")
-    if not (np.diff(values) > 0).all() or not all(_is_size(n) for n in n_cells):
+    if not _is_usual(np.diff(values)) or not all(_is_size(n) for n in n_cells):
         raise damaged("its times do not rise")
     return TimeAxis(labels=labels, values=values, unit=take(times, "unit", str)[:40], n_cells=tuple(n_cells))
 

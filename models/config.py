@@ -169,7 +169,7 @@ def to_mapping(settings: Any) -> dict[str, Any]:
 
 def canonical_json(value: Any) -> str:
     """Write `value` as JSON in the one way that equal values always give equal text."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 @dataclass(frozen=True)

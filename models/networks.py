@@ -78,14 +78,13 @@ class FieldNet(nn.Module):
 
 
 def blank(architecture: Architecture) -> FieldNet:
-    """Build a network without initial values, to be filled from a file."""
-    with torch.device("meta"):
-        net = FieldNet(architecture)
-    return net.to_empty(device="cpu")
+    """Build a network whose values are yet to be set; the global random state is left alone."""
+    with torch.random.fork_rng(devices=[]):
+        return FieldNet(architecture)
 
 
 def fresh(architecture: Architecture, *, seed: int) -> FieldNet:
-    """Build a network with initial values from `seed` alone; the global random state is left alone."""
+    """Build a network with initial values from `seed` alone."""
     generator = torch.Generator().manual_seed(seed)
     net = blank(architecture)
     for layer in net.modules():
@@ -102,5 +101,8 @@ def fresh(architecture: Architecture, *, seed: int) -> FieldNet:
 
 def shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
     """Name and shape of every weight of a network, without building it."""
-    with torch.device("meta"):
-        return {name: tuple(value.shape) for name, value in FieldNet(architecture).state_dict().items()}
+    sizes = [architecture.dim + N_FEATURES, *[architecture.width] * architecture.depth]
+    layers = {f"trunk.{2 * k}": pair for k, pair in enumerate(itertools.pairwise(sizes))}
+    layers |= {f"heads.{name}": (architecture.width, size) for name, size in architecture.heads.items()}
+    found = {f"{name}.weight": (after, before) for name, (before, after) in layers.items()}
+    return found | {f"{name}.bias": (after,) for name, (_, after) in layers.items()}

@@ -9,6 +9,7 @@ import torch
 
 from dynamics.errors import ModelError
 from models import checkpoint as files
+from models.adam import AdamW
 from models.networks import FieldNet
 
 CHECKPOINT_SECONDS = 5.0
@@ -19,7 +20,7 @@ class Progression:
     """Where training stands; all of it goes into a checkpoint."""
 
     net: FieldNet
-    optimizer: torch.optim.Optimizer
+    optimizer: AdamW
     average: dict[str, torch.Tensor]
     losses: np.ndarray
     step: int = 0
@@ -61,9 +62,7 @@ def _pack(state: Progression) -> dict[str, np.ndarray]:
     """Everything that the next step depends on, by name."""
     tensors = {f"net.{name}": value for name, value in state.net.state_dict().items()}
     tensors |= {f"average.{name}": value for name, value in state.average.items()}
-    for k, parameter in enumerate(state.net.parameters()):
-        for name, value in state.optimizer.state.get(parameter, {}).items():
-            tensors[f"optimizer.{k}.{name}"] = value
+    tensors |= {f"optimizer.{name}": value for name, value in state.optimizer.state().items()}
     arrays = {name: value.detach().numpy() for name, value in tensors.items()}
     return arrays | {"losses": state.losses, "step": np.array(state.step)}
 
@@ -73,15 +72,7 @@ def _unpack(state: Progression, kept: dict[str, np.ndarray]) -> None:
     tensors = {name: torch.from_numpy(value.copy()) for name, value in kept.items()}
     state.step = int(tensors.pop("step"))
     state.losses[:] = tensors.pop("losses").numpy()
-    parameters = list(state.net.parameters())
-    weights = {}
+    present = {"net": state.net.state_dict(), "average": state.average, "optimizer": state.optimizer.state()}
     for name, value in tensors.items():
-        group, rest = name.split(".", 1)
-        if group == "net":
-            weights[rest] = value
-        elif group == "average":
-            state.average[rest] = value
-        else:
-            k, entry = rest.split(".")
-            state.optimizer.state[parameters[int(k)]][entry] = value
-    state.net.load_state_dict(weights)
+        group, entry = name.split(".", 1)
+        present[group][entry].copy_(value)

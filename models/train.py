@@ -19,6 +19,7 @@ from dynamics.field import Progress, no_progress
 from dynamics.snapshots import Snapshots
 from models import checkpoint as files
 from models import networks
+from models.adam import AdamW
 from models.cell_model import CellModel
 from models.config import TrainConfig, canonical_json, to_mapping
 from models.methods import find, settings_of
@@ -175,9 +176,7 @@ def train(
 
 def start(net: FieldNet, settings: TrainingSettings, *, steps: int) -> Progression:
     """Return the state before the first step."""
-    optimizer = torch.optim.AdamW(
-        net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
-    )
+    optimizer = AdamW(net.parameters(), weight_decay=settings.weight_decay)
     average = {name: value.clone() for name, value in net.state_dict().items()} if settings.average else {}
     return Progression(net, optimizer, average, np.zeros(steps, np.float32))
 
@@ -191,13 +190,9 @@ def _advance(objective: Objective, state: Progression, batch: Batches, settings:
             f"Training stopped at step {state.step + 1:,} of {len(state.losses):,}: the loss is no longer a "
             f"number ({value}). Train again with a smaller learning rate than {settings.learning_rate:g}."
         )
-    state.optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(state.net.parameters(), settings.clip)
-    state.optimizer.param_groups[0]["lr"] = _learning_rate(
-        state.step, len(state.losses), settings.learning_rate
-    )
-    state.optimizer.step()
+    gradients = list(torch.autograd.grad(loss, state.optimizer.parameters))
+    rate = _learning_rate(state.step, len(state.losses), settings.learning_rate)
+    state.optimizer.step(gradients, rate=rate, clip=settings.clip)
     state.step += 1
     for name, value in state.net.state_dict().items() if state.average else ():
         state.average[name].lerp_(value, 1 - settings.average)

@@ -1,0 +1,55 @@
+"""AdamW on torch's fused kernel, with its whole state in plain tensors.
+
+`torch.optim` loads torch's compiler at its first use, which takes seconds; nothing of that is needed here.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import torch
+
+BETAS = (0.9, 0.999)
+EPSILON = 1e-8
+
+
+class AdamW:
+    """Adam with decoupled weight decay.
+
+    References
+    ----------
+    Loshchilov and Hutter, Decoupled weight decay regularization, ICLR 2019.
+    """
+
+    def __init__(self, parameters: Iterable[torch.Tensor], *, weight_decay: float = 0.0) -> None:
+        self.parameters = list(parameters)
+        self.weight_decay = weight_decay
+        self.mean = [torch.zeros_like(one) for one in self.parameters]
+        self.square = [torch.zeros_like(one) for one in self.parameters]
+        self.count = [torch.zeros(()) for _ in self.parameters]
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """All of the state by name; the tensors themselves, to be read or written in place."""
+        parts = {"mean": self.mean, "square": self.square, "count": self.count}
+        return {f"{part}.{k}": value for part, values in parts.items() for k, value in enumerate(values)}
+
+    @torch.no_grad()
+    def step(self, gradients: Sequence[torch.Tensor], *, rate: float, clip: float) -> None:
+        """Move the parameters one step; gradients longer than `clip` in all are shortened to it."""
+        length = float(torch.stack(torch._foreach_norm(gradients)).norm())
+        if length > clip:
+            torch._foreach_mul_(gradients, clip / length)
+        torch._foreach_add_(self.count, 1)
+        torch._fused_adamw_(
+            self.parameters,
+            gradients,
+            self.mean,
+            self.square,
+            [],
+            self.count,
+            lr=rate,
+            beta1=BETAS[0],
+            beta2=BETAS[1],
+            weight_decay=self.weight_decay,
+            eps=EPSILON,
+            amsgrad=False,
+            maximize=False,
+        )
