@@ -51,7 +51,8 @@ class Report:
         if self.times is not None:
             rows = zip(self.times.labels, self.times.values, self.times.n_cells, strict=True)
             roles["times"] = [{"label": label, "value": float(v), "n_cells": int(n)} for label, v, n in rows]
-            roles["time_unit"] = self.times.unit
+            if self.roles.time_as != "index":
+                roles["time_unit"] = self.times.unit
         return {
             "n_cells": self.n_cells,
             "n_genes": self.n_genes,

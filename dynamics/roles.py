@@ -152,7 +152,9 @@ def check_roles(adata: "AnnData", roles: Roles) -> None:
     ]
     places = {role: ("column", columns) for role in COLUMN_ROLES}
     places |= {"clone_key": ("column or array", columns + arrays)}
-    places |= {"rep": ("array", representations(adata)), "embedding": ("array", embeddings(adata))}
+    wide = {key: _width(adata.obsm[key]) for key in arrays}
+    places["rep"] = ("array", [key for key in arrays if wide[key]])
+    places["embedding"] = ("array of two or three columns", [key for key in arrays if wide[key] in (2, 3)])
     if adata.X is not None:  # without the matrix the layers are not there either
         places |= {role: ("layer", layers) for role in MATRIX_ROLES}
     for role, (what, known) in places.items():
