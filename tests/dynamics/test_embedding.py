@@ -114,6 +114,7 @@ def test_what_is_missing_is_named(cells):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Tensorflow not installed:ImportWarning")
 def test_placement_agrees_with_umap_learn(cells, fitted):
     import umap
 

@@ -86,6 +86,7 @@ def test_states_that_cannot_be_compared_are_refused(states):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Tensorflow not installed:ImportWarning")
 def test_graph_agrees_with_umap_learn(states):
     from umap.umap_ import fuzzy_simplicial_set
 
@@ -99,3 +100,14 @@ def test_graph_agrees_with_umap_learn(states):
         knn_dists=found.distances,
     )
     assert abs(neighbours.fuzzy_graph(found) - expected).max() < 1e-4
+
+
+@pytest.mark.slow
+def test_many_cells_are_compared_approximately(states, monkeypatch):
+    monkeypatch.setattr(neighbours, "EXACT_UP_TO", 100)
+    found = neighbours.nearest(states, 10, seed=1)
+    monkeypatch.undo()
+    exact = neighbours.nearest(states, 10)
+    shared = [len(set(a) & set(b)) for a, b in zip(found.indices, exact.indices, strict=True)]
+    assert not found.exact
+    assert np.mean(shared) > 9.5
