@@ -1,6 +1,6 @@
 """How quickly the cell map draws, recolours, selects and pans, in headless Chromium with software graphics.
 
-Run `python -m benchmarks.cellmap` (needs chromium and playwright); `--cells 200000 1000000` chooses the sizes. The
+Run `python -m benchmarks.cellmap` (needs chromium and playwright); `--cells 200000` chooses the sizes. The
 numbers are an upper bound: a real graphics card is quicker.
 """
 
@@ -182,10 +182,11 @@ def measure(address: str, n: int) -> dict[str, str]:
         again = timed(page, "gene 0", "document.querySelector('.ds-map').dataset.colour === 'gene 0'")
         selected = page.evaluate(DATA)["selected"] == str(chosen)
         browser.close()
+    each = ", ".join(f"{seconds:.2f}" for seconds in switches)
     return {
         "cells": f"{n:,}",
         "first view": f"{first:.1f} s (drawing {draw:.2f} s)",
-        "colour switch": f"{statistics.median(switches[:3]):.2f} s ({', '.join(f'{s:.2f}' for s in switches)})",
+        "colour switch": f"{statistics.median(switches[:3]):.2f} s ({each})",
         "switch with selection": f"{again:.2f} s",
         "lasso": f"{chosen:,} cells shown {shown:.2f} s, in Python {known:.2f} s",
         "pan": f"{step:.0f} ms per step",
