@@ -30,7 +30,7 @@ ONLY_IN = {
     "joblib": (),
     "yaml": (),
 }
-INSIDE_FUNCTIONS = {"scanpy", "umap"}
+INSIDE_FUNCTIONS = {"scanpy", "umap", "pynndescent"}
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__"}
 
 FILES = sorted(
