@@ -125,7 +125,7 @@ def _menu(work: state.Workspace) -> None:
     st.caption(f"{escape(work.dataset.origin)} · opened {ago(work.dataset.created)}")
     shown = work.dataset.name[:LONGEST]
     name = st.text_input("Name", value=shown, key=state.key("name", per="dataset"), max_chars=LONGEST)
-    if name.strip() not in ("", shown):
+    if name.strip() not in ("", shown.strip()):
         state.store().rename_dataset(work.dataset.id, name.strip())
         st.rerun()
     if st.button("Open another", key="open-another", width="stretch"):
