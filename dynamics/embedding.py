@@ -4,7 +4,6 @@ The neighbour graph is made in `dynamics.neighbours`; umap-learn lays it out. Bo
 the same whenever the seed is.
 """
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ from dynamics.neighbours import (
     membership,
     nearest,
     nearest_among,
+    umap_learn,
 )
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class FittedUmap:
         return sparse.csr_matrix((weight.ravel(), (rows, indices.ravel())), shape=(m, len(self.states)))
 
     def _layout(self, start: np.ndarray, graph: sparse.coo_matrix) -> np.ndarray:
-        umap = _umap_learn()
+        umap = umap_learn()
         n_epochs = PLACEMENT_EPOCHS if len(start) <= MANY else PLACEMENT_EPOCHS_MANY
         strong = graph.data >= graph.data.max() / n_epochs
         seeds = np.random.RandomState(PLACEMENT_SEED).randint(-(2**31) + 1, 2**31 - 2, 3).astype(np.int64)
@@ -143,7 +143,7 @@ def lay_out(
     ----------
     McInnes et al., UMAP: uniform manifold approximation and projection, arXiv 1802.03426.
     """
-    umap = _umap_learn()
+    umap = umap_learn()
     a, b = (float(value) for value in umap.umap_.find_ab_params(spread, min_dist))
     coordinates, _ = umap.umap_.simplicial_set_embedding(
         states,
@@ -256,14 +256,6 @@ def warm_up() -> None:
     """Load umap-learn and compile what a fit and a placement run, on a small random cloud."""
     cloud = np.random.default_rng(0).normal(size=(200, 5)).astype(np.float32)
     fit(cloud, n_neighbours=5).transform(cloud[:20] + 0.01)
-
-
-def _umap_learn() -> Any:
-    """The library, without its remark that tensorflow is not installed."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Tensorflow not installed", category=ImportWarning)
-        import umap
-    return umap
 
 
 def _params(adata: "AnnData") -> Mapping[str, Any]:

@@ -1,6 +1,8 @@
 """Nearest neighbours of states, and the weighted graph that UMAP and clustering are built on."""
 
+import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -175,8 +177,16 @@ def _self_first(indices: np.ndarray, distances: np.ndarray) -> tuple[np.ndarray,
 
 
 def _descent(states: np.ndarray, k: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Approximate neighbours of many cells."""
-    from pynndescent import NNDescent  # compiles for half a minute when first used, so not for small data
+    """Approximate neighbours of many cells; compiles for about a minute when first used in a process."""
+    indices, distances, _ = umap_learn().umap_.nearest_neighbors(
+        states, k, "euclidean", {}, False, np.random.RandomState(seed), n_jobs=1
+    )
+    return indices, distances
 
-    index = NNDescent(states, n_neighbors=k, random_state=seed, low_memory=True, n_jobs=1)
-    return index.neighbor_graph
+
+def umap_learn() -> Any:
+    """Load umap-learn, without its remark that tensorflow is not installed."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Tensorflow not installed", category=ImportWarning)
+        import umap
+    return umap
