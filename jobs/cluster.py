@@ -3,6 +3,7 @@
 import importlib.util
 import logging
 import os
+import sysconfig
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -49,7 +50,7 @@ class Cluster:
     Parameters
     ----------
     home
-        Local workers keep their scratch and compiled functions there.
+        Local workers keep their scratch there.
     scheduler
         Address of a running Dask scheduler; None for local worker processes.
     workers
@@ -91,7 +92,7 @@ class Cluster:
             memory_limit=int(self.memory_gb * 1e9),
             local_directory=str(home / "cache"),
             preload="jobs.worker",
-            env={"NUMBA_CACHE_DIR": str(home / "cache" / "numba"), **_one_thread()},
+            env=_compiled(home) | _one_thread(),
             silence_logs=logging.WARNING,
         )
 
@@ -178,6 +179,13 @@ def _kill_tree(pid: int) -> None:
             one.kill()
         except psutil.NoSuchProcess:
             continue
+
+
+def _compiled(home: Path) -> dict[str, str]:
+    """Say where numba keeps what it compiled: beside its source, for all homes, where that can be written."""
+    if os.access(sysconfig.get_path("purelib"), os.W_OK):
+        return {}
+    return {"NUMBA_CACHE_DIR": str(home / "cache" / "numba")}
 
 
 def _one_thread() -> dict[str, str]:

@@ -15,14 +15,14 @@ def load_torch() -> None:
 
 
 def load_scanpy() -> None:
-    """Load what opening and preparing data need."""
-    _load("anndata", "sklearn.neighbors", "scanpy", "jobs.work")
+    """Load what opening and preparing data, and using models, need."""
+    _load("anndata", "sklearn.neighbors", "scanpy", "jobs.work", "jobs.work_models")
     importlib.import_module("jobs.sandbox").warm()
 
 
 def load_umap() -> None:
     """Load what the embedding needs."""
-    _load("umap", "jobs.work_models")
+    _load("umap")
 
 
 def compile_umap() -> None:
@@ -43,8 +43,9 @@ STEPS: Mapping[str, Callable[[], None]] = MappingProxyType(
         "compiling umap": compile_umap,
     }
 )
-EXCLUSIVE = frozenset({"compiling umap"})
-"""Steps so long that one worker at least is kept free of them, where there are several."""
+EXCLUSIVE = frozenset({"loading umap", "compiling umap"})
+"""Steps that compile: half a minute for the first worker, which keeps the result for the others. Where there are
+several workers, one at least is kept free of them."""
 
 
 def run(step: str) -> float:
