@@ -44,8 +44,10 @@ STEPS: Mapping[str, Callable[[], None]] = MappingProxyType(
     }
 )
 EXCLUSIVE = frozenset({"loading umap", "compiling umap"})
-"""Steps that compile: half a minute for the first worker, which keeps the result for the others. Where there are
-several workers, one at least is kept free of them."""
+"""Steps that compile: half a minute for the first worker, which keeps the result for the others.
+
+Where there are several workers, one at least is kept free of them.
+"""
 
 
 def run(step: str) -> float:
