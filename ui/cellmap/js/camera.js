@@ -70,6 +70,11 @@ export class Camera {
     for (const layer of this.map.parts.plot.querySelectorAll(LAYERS)) layer.style.transform = "";
   }
 
+  // Where one looks from in 3-D; Plotly would forget it when the figure is drawn again.
+  remember() {
+    this.eye = this.map.gd._fullLayout?.scene?._scene?.getCamera?.() ?? null;
+  }
+
   zoom(factor) {
     const f = this.now;
     if (f) return this.look(zoomed(f, factor, [(f.x[0] + f.x[1]) / 2, (f.y[0] + f.y[1]) / 2]));

@@ -110,7 +110,7 @@ export function flatLayout(map, theme, { ranges, annotations }) {
   };
 }
 
-export function solidLayout(map, theme) {
+export function solidLayout(map, theme, camera) {
   const axis = (k) => ({
     ...HIDDEN,
     showbackground: false,
@@ -125,7 +125,7 @@ export function solidLayout(map, theme) {
     hovermode: "closest",
     uirevision: map.spec.xy.id,
     font: { family: theme.font, color: theme.text, size: 13 },
-    scene: { xaxis: axis(0), yaxis: axis(1), zaxis: axis(2), aspectmode: "data", dragmode: "turntable", camera: { eye: EYE } },
+    scene: { xaxis: axis(0), yaxis: axis(1), zaxis: axis(2), aspectmode: "data", dragmode: "turntable", camera: camera ?? { eye: EYE } },
   };
 }
 

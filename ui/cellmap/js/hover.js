@@ -49,8 +49,14 @@ export class Hover {
     else this.show(cell, px, py);
   }
 
+  showAtPointer(cell) {
+    const box = this.map.parts.plot.getBoundingClientRect();
+    if (this.at) this.show(cell, this.at.clientX - box.left, this.at.clientY - box.top);
+  }
+
   show(cell, px, py) {
     const { tip, plot } = this.map.parts;
+    this.shown = [cell, px, py];
     tip.replaceChildren(...this.lines(cell));
     tip.hidden = false;
     const [width, height] = [tip.offsetWidth, tip.offsetHeight];
@@ -79,6 +85,7 @@ export class Hover {
     if (this.started !== started || map.colour !== colour) return;
     this.values = values;
     this.others = others;
+    if (!map.parts.tip.hidden) this.show(...this.shown);
   }
 }
 

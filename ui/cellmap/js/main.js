@@ -141,7 +141,7 @@ class CellMap {
     Object.assign(this, { spec, arrays, colour: spec.colour, dims: spec.dims, theme: readTheme(this.box) });
     if (moved) {
       this.extent = extent(arrays.xy, spec.dims);
-      this.view = this.camera.wanted = null;
+      this.view = this.camera.wanted = this.camera.eye = null;
       if (this.chosen && this.chosen.space !== spec.xy.id) this.chosen = null;
     }
     if (!this.chosen && spec.selected?.space === spec.xy.id) this.chosen = restore(spec.selected, arrays);
@@ -215,7 +215,7 @@ class CellMap {
     const drawnBelow = this.raster && flat;
     const base = drawnBelow ? [{ type: "scatter", x: [null], y: [null], hoverinfo: "skip", showlegend: false }] : cells;
     const data = [...(this.raster && !flat ? [] : base), ...overTraces(this, this.theme), ...this.motion.traces()];
-    const layout = flat ? this.flat(width, height) : solidLayout(this, this.theme);
+    const layout = flat ? this.flat(width, height) : solidLayout(this, this.theme, this.camera.eye);
     Object.assign(layout, { width, height, datarevision: this.draws });
     const first = !this.gd.classList.contains("js-plotly-plot") || !this.gd._fullLayout;
     const config = { ...CONFIG, plotGlPixelRatio: Math.min(2, window.devicePixelRatio || 1) };
@@ -248,6 +248,7 @@ class CellMap {
   listen() {
     this.gd.on("plotly_relayout", (change) => {
       if (change.annotations) return;
+      this.camera.remember();
       this.follow();
       if (this.dims === 2) this.placeNames();
     });
@@ -256,10 +257,9 @@ class CellMap {
   }
 
   listenSolid() {
-    this.gd.on("plotly_hover", ({ points, event }) => {
+    this.gd.on("plotly_hover", ({ points }) => {
       const cells = this.groups[points[0].curveNumber]?.cells;
-      const at = this.parts.plot.getBoundingClientRect();
-      if (cells) this.hover.show(cells[points[0].pointNumber], (event?.clientX ?? at.left) - at.left, (event?.clientY ?? at.top) - at.top);
+      if (cells) this.hover.showAtPointer(cells[points[0].pointNumber]);
     });
     this.gd.on("plotly_unhover", () => this.hover.hide());
   }

@@ -14,7 +14,7 @@ function lineTrace(map, points, line, extra = {}) {
     hoverinfo: "skip",
     showlegend: false,
     connectgaps: false,
-    line: three ? { ...line, width: line.width * 2 } : { ...line, simplify: true },
+    line: { ...line, width: line.width * (three ? 2 : lineScale(map)), ...(three ? {} : { simplify: true }) },
     ...extra,
   };
   return three ? { ...trace, z: points[2] } : trace;
@@ -59,46 +59,67 @@ export function streamTraces(map, theme) {
       return points[0].length ? lineTrace(map, points, line, { opacity: FADES[j % FADES.length] }) : null;
     })
     .filter(Boolean);
-  return dims === 3 ? traces : [...traces, heads(streamHeads(map, streams), theme)];
+  return [...traces, heads(map, streamHeads(map, streams), theme, 9)];
 }
 
 // One arrowhead in the middle of a line, two on a long one.
 function streamHeads(map, { xy, starts, agreement }) {
-  const span = Math.max(...map.extent.high.map((high, d) => high - map.extent.low[d]));
+  const { dims } = map;
+  const span = spanOf(map);
+  const step = (i) => Array.from({ length: dims }, (_, d) => xy[i * dims + d] - xy[(i - 1) * dims + d]);
   const found = [];
   for (let k = 0; k + 1 < starts.length; k++) {
     const along = [0];
-    for (let i = starts[k] + 1; i < starts[k + 1]; i++) {
-      along.push(along.at(-1) + Math.hypot(xy[2 * i] - xy[2 * i - 2], xy[2 * i + 1] - xy[2 * i - 1]));
-    }
+    for (let i = starts[k] + 1; i < starts[k + 1]; i++) along.push(along.at(-1) + Math.hypot(...step(i)));
     const length = along.at(-1);
     for (const part of length > 0.3 * span ? [0.3, 0.75] : [0.55]) {
       const at = starts[k] + Math.max(1, along.findIndex((s) => s >= part * length));
       if (at >= starts[k + 1] || length < 0.01 * span) continue;
-      const [dx, dy] = [xy[2 * at] - xy[2 * at - 2], xy[2 * at + 1] - xy[2 * at - 1]];
-      found.push({ x: xy[2 * at], y: xy[2 * at + 1], dx, dy, agreement: agreement ? agreement[at] : 1 });
+      const place = Array.from({ length: dims }, (_, d) => xy[at * dims + d]);
+      found.push({ place, to: step(at), agreement: agreement ? agreement[at] : 1 });
     }
   }
   return found;
 }
 
-function heads(found, theme, size = 9) {
+function spanOf(map) {
+  return Math.max(...map.extent.high.map((high, d) => high - map.extent.low[d]));
+}
+
+function heads(map, found, theme, size) {
+  if (map.dims === 3) return cones(map, found, theme, size);
   return {
     type: "scatter",
     mode: "markers",
-    x: found.map((h) => h.x),
-    y: found.map((h) => h.y),
+    x: found.map((h) => h.place[0]),
+    y: found.map((h) => h.place[1]),
     hoverinfo: "skip",
     showlegend: false,
     marker: {
       symbol: "triangle-up",
-      size,
+      size: size * (0.5 + 0.5 * lineScale(map)),
       color: theme.stream,
-      angle: found.map((h) => (Math.atan2(h.dx, h.dy) * 180) / Math.PI),
+      angle: found.map((h) => (Math.atan2(h.to[0], h.to[1]) * 180) / Math.PI),
       opacity: found.map((h) => FADES[level(h.agreement, FADES.length)]),
       line: { width: 0 },
     },
   };
+}
+
+function cones(map, found, theme, size) {
+  const length = 0.0022 * size * spanOf(map);
+  const unit = ({ to }, d) => (length * to[d]) / (Math.hypot(...to) || 1);
+  const [x, y, z] = [0, 1, 2].map((d) => found.map((h) => h.place[d]));
+  const [u, v, w] = [0, 1, 2].map((d) => found.map((h) => unit(h, d)));
+  const colorscale = [[0, theme.stream], [1, theme.stream]];
+  const scale = { sizemode: "raw", sizeref: 1, anchor: "tip", colorscale };
+  return { type: "cone", x, y, z, u, v, w, ...scale, showscale: false, hoverinfo: "skip", opacity: 0.85 };
+}
+
+// Lines are thinner on a small map.
+function lineScale(map) {
+  const [width, height] = map.plotSize();
+  return Math.max(0.5, Math.min(1, Math.min(width, height) / 560));
 }
 
 export function arrowTraces(map, theme) {
@@ -114,13 +135,14 @@ export function arrowTraces(map, theme) {
       const start = xy[i * dims + d];
       points[d].push(start, start + uv[i * dims + d], NaN);
     }
-    const [dx, dy] = [uv[i * dims], uv[i * dims + 1]];
-    tips.push({ x: xy[i * dims] + dx, y: xy[i * dims + 1] + dy, dx, dy, agreement: agreement[i] });
+    const to = Array.from(uv.subarray(i * dims, (i + 1) * dims));
+    tips.push({ place: to.map((part, d) => xy[i * dims + d] + part), to, agreement: agreement[i] });
   }
-  const traces = lists.map((points, j) =>
-    lineTrace(map, points, { color: theme.stream, width: 1.1 }, { opacity: FADES[j] }),
-  );
-  return dims === 3 ? traces : [...traces, heads(tips, theme, 6)];
+  const line = { color: theme.stream, width: 1.1 };
+  const traces = lists
+    .map((points, j) => (points[0].length ? lineTrace(map, points, line, { opacity: FADES[j] }) : null))
+    .filter(Boolean);
+  return [...traces, heads(map, tips, theme, 6)];
 }
 
 // Predicted paths: solid while they stay within the data, dashed from where they leave it.

@@ -2,12 +2,19 @@
 
 import { frame } from "./axes.js";
 
+let works = null;
+
 export function webglWorks() {
+  works ??= tryWebgl();
+  return works;
+}
+
+function tryWebgl() {
   const canvas = document.createElement("canvas");
   const context = canvas.getContext("webgl2") ?? canvas.getContext("webgl");
-  const works = Boolean(context) && !context.isContextLost();
+  const fine = Boolean(context) && !context.isContextLost();
   context?.getExtension("WEBGL_lose_context")?.loseContext();
-  return works;
+  return fine;
 }
 
 const probe = document.createElement("canvas").getContext("2d", { willReadFrequently: true });

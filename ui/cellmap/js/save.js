@@ -88,9 +88,8 @@ function plainLayout(map, f) {
 }
 
 function solidFigure(map) {
-  const layout = solidLayout(map, PAPER);
-  const camera = map.gd._fullLayout.scene?._scene?.getCamera?.();
-  if (camera) layout.scene.camera = camera;
+  map.camera.remember();
+  const layout = solidLayout(map, PAPER, map.camera.eye);
   const data = [...cellTraces(map, PAPER), ...overTraces(map, PAPER), ...cloudTraces(map), ...legendTraces(map, true)];
   return { data, layout: dress(map, layout, map.parts.plot.clientWidth + 180, map.parts.plot.clientHeight) };
 }
