@@ -6,9 +6,7 @@ from ui import flowing, maps, nav, pickers, state
 from ui.cellmap import cell_map
 
 work = state.require("snapshots", "embedding", "model")
-st.title("Flow", anchor=False)
-
-left, middle, right = st.columns([2, 3, 2], vertical_alignment="bottom")
+left, middle, right = st.columns([2, 4, 2], vertical_alignment="bottom")
 with left:
     name = pickers.colour_by(work)
 with middle:
@@ -31,6 +29,7 @@ cell_map(
     layers=flowing.layers(grid, drawn=drawn),
     hover=maps.hover(work, besides=name),
     axes=maps.axes(work),
+    height=maps.HEIGHT,
     faint=drawn != flowing.NOTHING,
     filename="flow",
     alt=f"Map of the cells coloured by {name}, with the flow of the model {work.entry.name}",

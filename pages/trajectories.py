@@ -7,14 +7,13 @@ from ui import following, maps, pickers, state
 from ui.cellmap import cell_map, selected
 
 work = state.require("snapshots", "embedding", "model")
-st.title("Trajectories", anchor=False)
-
 key = state.key("path-map", per="dataset")
 places = maps.places(work)
-begin = following.start(work, selected(key, places))
-name = pickers.colour_by(work)
-method = following.solver()
-paths = following.follow(work, begin, method=method) if begin else None
+columns = st.columns([3, 2, 2, 2], vertical_alignment="bottom")
+with columns[3]:
+    name = pickers.colour_by(work)
+begin = following.start(work, selected(key, places), columns=columns[:3])
+paths = following.follow(work, begin) if begin else None
 
 cell_map(
     key,
@@ -24,6 +23,7 @@ cell_map(
     selection="lasso",
     hover=maps.hover(work, besides=name),
     axes=maps.axes(work),
+    height=maps.HEIGHT,
     faint=paths is not None,
     filename="trajectories",
     alt=f"Map of the cells coloured by {name}, with paths predicted by the model {work.entry.name}",
@@ -53,3 +53,4 @@ with right:
             along = following.genes_over_time(work, paths, genes)
             st.plotly_chart(trends.gene_trends(along, unit=paths.unit))
             st.caption(following.genes_caption(along))
+following.solver()

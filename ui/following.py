@@ -4,13 +4,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from dynamics.basis import StateBasis
 from dynamics.integrate import integrate
 from dynamics.projection import Placement
 from dynamics.snapshots import Snapshots
-from dynamics.trajectories import Composition, GeneTrends, Trajectories, composition, gene_trends
+from dynamics.trajectories import (
+    Composition,
+    GeneTrends,
+    Trajectories,
+    composition,
+    gene_trends,
+    last,
+    nearest_type,
+)
 from models.cell_model import CellModel
 from ui import cache, maps, pickers, state, theme, trust
 from ui.cellmap import Categories, Layers, MapEvent, Paths
@@ -21,6 +31,7 @@ FORWARD, BACKWARD = "Forward", "Backward"
 MOST_FOLLOWED = 600
 N_TIMES = 41
 MANY_GENES = 6
+SOLVER = "solver"
 SOLVERS = {"rk4": "Fixed steps (Runge–Kutta)", "dopri5": "Adaptive steps (Dormand–Prince)"}
 
 
@@ -38,9 +49,17 @@ class Start:
         return self.until > self.time
 
 
-def start(work: state.Workspace, event: MapEvent | None) -> Start | None:
-    """Draw the choice of cells and return them; None, with a word of what to do, while there are none."""
-    left, middle, right = st.columns([3, 2, 2], vertical_alignment="bottom")
+def start(
+    work: state.Workspace, event: MapEvent | None, *, columns: Sequence[DeltaGenerator]
+) -> Start | None:
+    """Draw the choice of cells and return them; None, with a word of what to do, while there are none.
+
+    Parameters
+    ----------
+    columns
+        Places for the kind of choice, the direction and the time.
+    """
+    left, middle, right = columns
     with left:
         which = st.segmented_control(
             "Start from",
@@ -67,19 +86,19 @@ def start(work: state.Workspace, event: MapEvent | None) -> Start | None:
         return _at_a_time(work.snapshots, cells, which=which, direction=direction)
 
 
-def solver() -> str:
-    """Draw the choice of solver and return its name."""
+def solver() -> None:
+    """Draw the choice of solver, which `follow` reads."""
     with st.expander("Advanced"):
-        return st.selectbox(
+        st.selectbox(
             "Solver",
             list(SOLVERS),
             format_func=SOLVERS.get,
-            key="solver",
+            key=SOLVER,
             help="Fixed steps suit nearly all models. Adaptive steps take longer; compare where in doubt.",
         )
 
 
-def follow(work: state.Workspace, begin: Start, *, method: str) -> Trajectories:
+def follow(work: state.Workspace, begin: Start) -> Trajectories:
     """Follow at most 600 of the cells, evenly drawn."""
     some = np.linspace(0, len(begin.rows) - 1, min(len(begin.rows), MOST_FOLLOWED)).round().astype(int)
     return cache.cached(
@@ -89,7 +108,7 @@ def follow(work: state.Workspace, begin: Start, *, method: str) -> Trajectories:
         maps.placement(work),
         rows=begin.rows[some],
         times=(begin.time, begin.until),
-        method=method,
+        method=st.session_state.get(SOLVER, "rk4"),
     )
 
 
@@ -98,7 +117,7 @@ def layers(work: state.Workspace, paths: Trajectories | None) -> Layers:
     if paths is None:
         return Layers()
     unit = "" if work.snapshots.unit == "index" else work.snapshots.unit
-    return Layers(paths=Paths(paths.times, paths.xy, paths.inside, unit=unit))
+    return Layers(paths=Paths(paths.times, paths.xy, paths.inside, _end_types(work, paths), unit=unit))
 
 
 def caption(work: state.Workspace, begin: Start, paths: Trajectories) -> str:
@@ -108,21 +127,21 @@ def caption(work: state.Workspace, begin: Start, paths: Trajectories) -> str:
         f"Paths predicted by the model “{escape(work.entry.name)}” for {begin.words}{some}, from "
         f"{trust.moment(work.snapshots, begin.time)} to {trust.moment(work.snapshots, begin.until)}. "
         f"{escape(paths.message or 'All paths stay among measured cells.', limit=600)} "
-        "A path is dashed from where it has left the measured cells; from there on it does not count below. "
+        "A path has the colour of the type it ends among; it is dashed from where it has left the measured "
+        "cells, and does not count below from there on. "
         f"{trust.time_note(work.snapshots)} {trust.UNVALIDATED}"
     )
 
 
 def types_over_time(work: state.Workspace, paths: Trajectories) -> Composition:
     """Return the cell types that the predicted cells resemble over time."""
-    labels = work.adata.obs[work.roles.cell_type_key].astype("category").iloc[work.snapshots.cells]
-    return cache.cached(composition, paths, work.snapshots, labels)
+    return cache.cached(composition, paths, work.snapshots, _types(work))
 
 
 def type_colours(work: state.Workspace) -> dict[str, str]:
     """Return the colour of each cell type, as on the map."""
     colour = maps.colour(work, work.roles.cell_type_key)
-    return dict(zip(colour.names, colour.colours, strict=True)) if isinstance(colour, Categories) else {}
+    return dict(zip(colour.names, colour.colours, strict=True))
 
 
 def genes_over_time(work: state.Workspace, paths: Trajectories, genes: Sequence[str]) -> GeneTrends:
@@ -144,6 +163,20 @@ def genes_caption(along: GeneTrends) -> str:
     return (
         f"{said} Little is known of {escape(', '.join(poor))}: the states hold under 10 % of their variance."
     )
+
+
+def _types(work: state.Workspace) -> pd.Series:
+    """Return the cell type of each cell of the snapshots, as categories."""
+    return work.adata.obs[work.roles.cell_type_key].astype("category").iloc[work.snapshots.cells]
+
+
+def _end_types(work: state.Workspace, paths: Trajectories) -> Categories | None:
+    """Return the cell type that each path ends among, in the colours of the map; None without cell types."""
+    if work.roles.cell_type_key is None:
+        return None
+    colour = maps.colour(work, work.roles.cell_type_key)
+    ends = cache.cached(nearest_type, cache.cached(last, paths), work.snapshots, _types(work))
+    return Categories(ends[0], colour.names, colour.colours, "ends as")
 
 
 def _cells(work: state.Workspace, event: MapEvent | None, which: str) -> tuple[np.ndarray, str] | str:

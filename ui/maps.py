@@ -12,6 +12,7 @@ from ui.cellmap import Colour, Levels, categories, ordered
 if TYPE_CHECKING:
     from dynamics.projection import Placement
 
+HEIGHT = 560  # pixels; the map and its controls fit a laptop screen
 MOST_GROUPS = 300  # a column of numbers with more different values is drawn as values
 
 
@@ -29,7 +30,13 @@ def axes(work: state.Workspace) -> tuple[str, ...]:
 
 def colour(work: state.Workspace, name: str) -> Colour:
     """Return how cells are coloured by a column or a gene: the file's own colours where it has them."""
-    return cache.cached(_colour, cache.colour_values(work.dataset, name), *_own_colours(work, name))
+    values = cache.colour_values(work.dataset, name)
+    if name == work.roles.time_key and work.report["roles"].get("times"):
+        return cache.cached(_by_time, values, dict(work.roles.time_values))
+    groups = name in (work.roles.cell_type_key, work.roles.condition_key, work.roles.batch_key)
+    own = work.adata.uns.get(f"{name}_colors")
+    own = None if own is None else tuple(str(part) for part in np.asarray(own).ravel())
+    return cache.cached(_colour, values, own, groups=groups)
 
 
 def hover(work: state.Workspace, *, besides: str) -> dict[str, Colour]:
@@ -41,9 +48,8 @@ def hover(work: state.Workspace, *, besides: str) -> dict[str, Colour]:
 
 def placement(work: state.Workspace) -> "Placement":
     """Return the way from the model's states to the map."""
-    from dynamics.projection import (
-        Placement,
-    )  # not at the top: it loads torch
+    # not at the top: it loads torch
+    from dynamics.projection import Placement
 
     shots = work.snapshots
     return cache.cached(Placement, shots.states, places(work)[shots.cells])
@@ -53,24 +59,19 @@ def _places(adata, key: str) -> np.ndarray:
     return np.ascontiguousarray(np.asarray(adata.obsm[key])[:, :3], dtype=np.float32)
 
 
-def _own_colours(work: state.Workspace, name: str) -> tuple[str, tuple[str, ...] | None]:
-    if name == work.roles.time_key and work.report["roles"].get("times"):
-        return "time", None
-    known = work.adata.uns.get(f"{name}_colors")
-    return "column", None if known is None else tuple(str(part) for part in np.asarray(known).ravel())
+def _by_time(values: pd.Series, given: dict[str, float]) -> Colour:
+    """Colour cells by time, from first to last; where there are very many times, by value."""
+    axis, index = parse_times(values, values=given)
+    if len(axis) > MOST_GROUPS:
+        known = np.where(index < 0, np.nan, axis.values[index])
+        return Levels(known, label=str(values.name), unit=axis.unit)
+    names = [axis.name(k) for k in range(len(axis))]
+    return ordered(pd.Series(pd.Categorical.from_codes(index, names), name=values.name))
 
 
-def _colour(values: pd.Series, kind: str, own: tuple[str, ...] | None) -> Colour:
-    if kind == "time" and values.nunique() <= MOST_GROUPS:
-        return ordered(_in_order(values))
+def _colour(values: pd.Series, own: tuple[str, ...] | None, *, groups: bool) -> Colour:
+    """Colour cells by a column or gene; numbers are values, unless their role is to name groups."""
     numeric = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
-    if numeric:
+    if numeric and not groups:
         return Levels(values.to_numpy(dtype=np.float32, na_value=np.nan), label=str(values.name))
     return categories(values, colours=own)
-
-
-def _in_order(values: pd.Series) -> pd.Series:
-    """Return a time column as categories in the order of time."""
-    axis, index = parse_times(values)
-    names = [axis.name(k) for k in range(len(axis.values))]
-    return pd.Series(pd.Categorical.from_codes(index, names), name=values.name)
