@@ -31,8 +31,12 @@ def call(address: str, function: Callable[..., Any], /, *args: Any, progress: Pr
             f"`dask worker {address}`), or leave out --scheduler to work here."
         ) from None
     with client:
-        if not client.scheduler_info()["workers"]:
-            raise JobError(f"The scheduler at {address} has no workers. Start one: `dask worker {address}`.")
+        try:
+            client.wait_for_workers(1, timeout=CONNECT_S)
+        except TimeoutError:
+            raise JobError(
+                f"The scheduler at {address} has no workers. Start one: `dask worker {address}`."
+            ) from None
         client.subscribe_topic(topic, lambda event: progress(**event[1]))
         future = client.submit(_reporting, function, topic, args, kwargs, pure=False)
         try:

@@ -12,7 +12,7 @@ from ui import cache, nav, state, theme
 from ui.text import ago, count, duration, escape
 
 DELETED = "deleted-model"
-MOST_MB = 64
+MOST_MB = 50
 
 
 def upload() -> None:
