@@ -27,7 +27,7 @@ export function choose(map, what) {
     if (what.polygon) map.emphasisCodes = null;
   }
   const { mask, total, ...message } = map.chosen ?? {};
-  map.spec = { ...map.spec, selected: null };
+  map.send = { ...map.send, data: { ...map.send.data, selected: null } };
   map.send.setStateValue("selection", map.chosen ? { ...message, n: total } : null);
   map.again();
 }

@@ -38,7 +38,7 @@ class CellMap {
 
   // Only the newest message matters; one is drawn at a time.
   receive(message) {
-    this.send = message;
+    this.send = message; // the newest, which `again` draws once more
     this.root = message.root;
     this.pending = message.data;
     this.running ??= this.run().finally(() => (this.running = null));
@@ -89,7 +89,7 @@ class CellMap {
   isNews(spec) {
     const { dark, text, font } = readTheme(this.box);
     const news = JSON.stringify([{ ...spec, selected: null }, dark, text, font]);
-    const same = news === this.last && !this.due && (this.chosen || !spec.selected);
+    const same = news === this.last && !this.due;
     this.last = news;
     this.due = false;
     return !same;
@@ -128,7 +128,7 @@ class CellMap {
       all(layers.arrows, "xy", "uv", "agreement"),
       all(layers.particles, "u", "v", "mask"),
       all(layers.paths, "xy", "inside", "codes"),
-      this.chosen || spec.selected?.kind !== "categories" ? null : get({ id: spec.selected.array, type: spec.selected.type }),
+      this.draws || spec.selected?.kind !== "categories" ? null : get({ id: spec.selected.array, type: spec.selected.type }),
     ]);
     return { xy, codes, highlight, streamlines, arrows, particles, paths, picked };
   }
@@ -144,7 +144,8 @@ class CellMap {
       this.view = this.camera.wanted = this.camera.eye = null;
       if (this.chosen && this.chosen.space !== spec.xy.id) this.chosen = null;
     }
-    if (!this.chosen && spec.selected?.space === spec.xy.id) this.chosen = restore(spec.selected, arrays);
+    // Only a map built anew takes over what Python holds; later it is the map that knows.
+    if (!this.draws && spec.selected?.space === spec.xy.id) this.chosen = restore(spec.selected, arrays);
     if (moved || recoloured) {
       this.emphasisCodes = this.chosen?.array === spec.colour.codes.id ? new Set(this.chosen.codes) : null;
       this.counts = tally(arrays.codes, spec.colour.colours.length);
@@ -283,7 +284,7 @@ class CellMap {
 
   again() {
     this.due = true;
-    if (this.spec) this.receive({ ...this.send, data: this.pending ?? this.spec });
+    this.receive(this.send);
   }
 
   setMode(mode) {
