@@ -2,8 +2,8 @@
 
     OMP_NUM_THREADS=1 .venv/bin/python benchmarks/training.py [--repeats 3]
 
-Wall seconds are what a user waits; processor seconds are what the work costs on a machine that does other things
-too. The first line includes what a fresh process must load.
+Wall seconds are what a user waits; processor seconds are what the work costs on a machine that does other
+things too. The first line includes what a fresh process must load.
 """
 
 import argparse
@@ -49,10 +49,10 @@ def main() -> None:
             began = time.process_time()
             model = fit(snapshots, TrainConfig(method))
             spent = time.process_time() - began
-            told = model.summary
+            told, seconds = model.summary, model.summary["seconds"]
             print(
-                f"{dim:3d}   {method:7}  {told['seconds']['pairing']:9.2f}   {told['seconds']['total']:6.2f}   "
-                f"{spent:11.2f}   {told['steps']:5d}   {told['final_loss']:.3f} / {told['reference_loss']:.3f}"
+                f"{dim:3d}   {method:7}  {seconds['pairing']:9.2f}   {seconds['total']:6.2f}   {spent:11.2f}"
+                f"   {told['steps']:5d}   {told['final_loss']:.3f} / {told['reference_loss']:.3f}"
             )
 
 
