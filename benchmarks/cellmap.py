@@ -59,7 +59,8 @@ if name == "cell type":
     colour = Categories(group, tuple(f"type {k}" for k in range(30)), label=name)
 else:
     colour = Levels(genes[int(name[-1])], name)
-event = cell_map("map", xy=xy, colour=colour, selection="lasso", alt="synthetic cells", height=640)
+event = cell_map("map", xy=xy, colour=colour, selection="lasso", alt="synthetic cells", height=640,
+    renderer=st.query_params["renderer"])
 st.write(f"Python has {event.n if event else 0} cells")
 """
 READY = "document.querySelector('.ds-map')?.dataset.ready === '1'"
@@ -157,8 +158,8 @@ def pan(page: Page) -> float:
     return milliseconds
 
 
-def measure(address: str, n: int) -> dict[str, str]:
-    """All figures for one number of cells."""
+def measure(address: str, n: int, renderer: str) -> dict[str, str]:
+    """All figures for one number of cells and one way to draw them."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM_FLAGS)
         page = browser.new_page(viewport={"width": 1440, "height": 900})
@@ -166,7 +167,7 @@ def measure(address: str, n: int) -> dict[str, str]:
         page.on("pageerror", lambda error: errors.append(str(error)))
         urllib.request.urlopen(address).read()
         start = time.perf_counter()
-        page.goto(f"{address}/?n={n}")
+        page.goto(f"{address}/?n={n}&renderer={renderer}")
         page.wait_for_function(READY, timeout=180_000)
         first = time.perf_counter() - start
         draw = int(page.evaluate(DATA)["drawMs"]) / 1000
@@ -181,10 +182,11 @@ def measure(address: str, n: int) -> dict[str, str]:
         step = pan(page)
         again = timed(page, "gene 0", "document.querySelector('.ds-map').dataset.colour === 'gene 0'")
         selected = page.evaluate(DATA)["selected"] == str(chosen)
+        painter = page.evaluate(DATA)["renderer"]
         browser.close()
     each = ", ".join(f"{seconds:.2f}" for seconds in switches)
     return {
-        "cells": f"{n:,}",
+        "cells": f"{n:,}, {painter}",
         "first view": f"{first:.1f} s (drawing {draw:.2f} s)",
         "colour switch": f"{statistics.median(switches[:3]):.2f} s ({each})",
         "switch with selection": f"{again:.2f} s",
@@ -200,11 +202,15 @@ def main() -> None:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cells", type=int, nargs="+", default=[200_000, 1_000_000])
-    sizes = parser.parse_args().cells
+    parser.add_argument("--renderers", nargs="+", default=["auto", "webgl"])
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, serve(Path(folder)) as address:
-        columns = [measure(address, n) for n in sizes]
-    for name in columns[0]:
-        print(f"{name:22}" + "".join(f"{column[name]:>62}" for column in columns))
+        columns = [measure(address, n, how) for n in options.cells for how in options.renderers]
+    print(f"load of this machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors\n")
+    for column in columns:
+        for name, value in column.items():
+            print(f"{name:22} {value}")
+        print()
 
 
 if __name__ == "__main__":

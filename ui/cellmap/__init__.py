@@ -72,6 +72,7 @@ def cell_map(
     point_size: float | None = None,
     faint: bool = False,
     filename: str = "cell-map",
+    renderer: str = "auto",
     on_select: Callable[[], None] | None = None,
 ) -> MapEvent | None:
     """Draw the cells and return what the user has chosen on the map.
@@ -106,6 +107,9 @@ def cell_map(
         Draw the cells at opacity 0.3, so that what lies over them stands out.
     filename
         Name of saved figures, without ending.
+    renderer
+        "webgl", "raster" (painted by the processor), or "auto": WebGL unless the browser has none, or has it
+        only in software while there are more than 30,000 cells.
     on_select
         Called before the rerun that a new selection starts.
 
@@ -140,6 +144,7 @@ def cell_map(
         "faint": bool(faint),
         "alt": alt,
         "filename": filename,
+        "renderer": renderer,
     }
     result = _component(
         key=key, data=data, on_selection_change=on_select or _nothing, on_missing_change=_nothing

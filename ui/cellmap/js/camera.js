@@ -58,7 +58,10 @@ export class Camera {
     this.wanted = null;
     const started = performance.now();
     map.view = [wanted.x, wanted.y];
-    const done = window.Plotly.relayout(map.gd, { "xaxis.range": wanted.x.slice(), "yaxis.range": wanted.y.slice() });
+    const change = { "xaxis.range": wanted.x.slice(), "yaxis.range": wanted.y.slice() };
+    const annotations = map.namesIn(wanted);
+    const differ = JSON.stringify(annotations) !== JSON.stringify(map.gd.layout.annotations ?? []);
+    const done = window.Plotly.relayout(map.gd, differ ? { ...change, annotations } : change);
     this.settle();
     await done;
     requestAnimationFrame(() => {

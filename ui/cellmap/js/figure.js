@@ -4,6 +4,7 @@ import { escapeText } from "./dom.js";
 import { arrowTraces, pathTraces, streamTraces } from "./overlays.js";
 
 export const MOST_3D = 100000;
+export const MARGIN = 26; // pixels for the names of the axes
 const MAX_NAMES = 60;
 
 export function pointSize(n, plotSize, spec) {
@@ -89,7 +90,7 @@ export function flatLayout(map, theme, { ranges, annotations }) {
     font: { size: 13, color: theme.text, family: theme.font },
   });
   return {
-    margin: { l: 26, r: 0, t: 0, b: 26, pad: 0 },
+    margin: { l: MARGIN, r: 0, t: 0, b: MARGIN, pad: 0 },
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
     showlegend: false,

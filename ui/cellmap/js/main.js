@@ -5,18 +5,20 @@ import { Camera } from "./camera.js";
 import { choose, emphasis, pickGroups, restore } from "./choice.js";
 import { count, readTheme } from "./dom.js";
 import { Overtaken, array, loadPlotly, loadStyle } from "./fetching.js";
-import { MOST_3D, cellTraces, flatLayout, homeRanges, names, overTraces, pointSize, solidLayout } from "./figure.js";
+import { MARGIN, MOST_3D, cellTraces, flatLayout, homeRanges, names, overTraces, pointSize, solidLayout } from "./figure.js";
 import { Hover } from "./hover.js";
 import { showLegend } from "./legend.js";
 import { Motion } from "./motion.js";
 import { Particles } from "./particles.js";
 import { extent, group, medians, tally } from "./points.js";
-import { Raster, webglWorks } from "./raster.js";
+import { Raster, graphics } from "./raster.js";
 import { save } from "./save.js";
 import { Selector } from "./select.js";
 import { build, showModes, showPlaying, showStatus } from "./view.js";
 
 const NO_GL = "This browser draws without WebGL: everything works, with less smooth zooming.";
+const SLOW_GL = "No graphics card found: the processor paints the cells.";
+const MANY = 30000;
 const CONFIG = { displayModeBar: false, doubleClick: false, scrollZoom: false, showTips: false, responsive: false };
 const maps = new WeakMap();
 
@@ -33,7 +35,7 @@ export function release(box) {
 class CellMap {
   constructor(box) {
     Object.assign(this, { box, mode: "pan", arrays: {}, notes: [], chosen: null, showLabels: true });
-    Object.assign(this, { scale: 1, ownOpacity: null, view: null, draws: 0, raster: !webglWorks() });
+    Object.assign(this, { scale: 1, ownOpacity: null, view: null, draws: 0, lostGl: false });
   }
 
   // Only the newest message matters; one is drawn at a time.
@@ -166,6 +168,13 @@ class CellMap {
     this.parts.labelButton.setAttribute("aria-pressed", String(this.showLabels));
   }
 
+  // Whether cells are painted as pixels rather than by WebGL.
+  get raster() {
+    if (this.lostGl || graphics() === "none") return true;
+    if (this.dims === 3 || this.spec.renderer === "webgl") return false;
+    return this.spec.renderer === "raster" || (graphics() === "software" && this.spec.n > MANY);
+  }
+
   async draw() {
     const started = performance.now();
     const { xy, codes } = this.arrays;
@@ -193,7 +202,9 @@ class CellMap {
 
   notesNow(most) {
     const notes = [];
-    if (this.raster) notes.push(this.dims === 2 ? NO_GL : "3-D needs WebGL, which this browser does not offer.");
+    const none = this.lostGl || graphics() === "none";
+    if (none) notes.push(this.dims === 2 ? NO_GL : "3-D needs WebGL, which this browser does not offer.");
+    else if (this.raster && this.spec.renderer === "auto") notes.push(SLOW_GL);
     if (most && this.spec.n > most) notes.push(`Drawn in 3-D: ${count(this.drawn)} of ${count(this.spec.n)} cells, at random.`);
     return notes;
   }
@@ -223,13 +234,15 @@ class CellMap {
     await window.Plotly[first ? "newPlot" : "react"](this.gd, data, layout, config);
     if (first) this.listen();
     this.points.use(drawnBelow ? cells : null);
-    if (flat) await this.placeNames();
   }
 
   flat(width, height) {
-    const inner = [width - 26, height - 26];
+    const inner = [width - MARGIN, height - MARGIN];
     this.homeView = homeRanges(this.extent, inner);
-    return flatLayout(this, this.theme, { ranges: this.view ?? this.homeView, annotations: this.namesNow ?? [] });
+    const [x, y] = this.view ?? this.homeView;
+    const place = { left: MARGIN, top: 0, width: width - MARGIN, height: height - MARGIN };
+    const annotations = this.namesIn({ ...place, x, y });
+    return flatLayout(this, this.theme, { ranges: [x, y], annotations });
   }
 
   toPixels = (x, y) => {
@@ -237,21 +250,16 @@ class CellMap {
     return f ? toPixels(f, x, y) : [0, 0];
   };
 
-  // Names keep their distance in pixels, so they are placed again when the view has changed.
-  placeNames() {
-    const annotations = names(this, this.theme, this.toPixels);
-    const text = JSON.stringify(annotations);
-    if (text === JSON.stringify(this.gd.layout.annotations ?? [])) return null;
-    this.namesNow = annotations;
-    return window.Plotly.relayout(this.gd, { annotations });
+  // Names keep their distance in pixels, so they depend on the view. Plotly draws all cells again for a change of
+  // names, which is why they are changed together with the view or the figure.
+  namesIn(f) {
+    return names(this, this.theme, (x, y) => toPixels(f, x, y));
   }
 
   listen() {
-    this.gd.on("plotly_relayout", (change) => {
-      if (change.annotations) return;
+    this.gd.on("plotly_relayout", () => {
       this.camera.remember();
       this.follow();
-      if (this.dims === 2) this.placeNames();
     });
     this.gd.on("plotly_webglcontextlost", () => this.lost());
     if (this.dims === 3) this.listenSolid();
@@ -266,8 +274,8 @@ class CellMap {
   }
 
   lost() {
-    if (this.gone || this.raster) return;
-    this.raster = true;
+    if (this.gone || this.lostGl) return;
+    this.lostGl = true;
     window.Plotly.purge(this.gd);
     this.again();
   }
@@ -318,7 +326,8 @@ class CellMap {
   toggleLabels() {
     this.showLabels = !this.showLabels;
     this.look3d();
-    this.placeNames();
+    const f = frame(this);
+    if (f) window.Plotly.relayout(this.gd, { annotations: this.namesIn(f) });
   }
 
   async save(kind) {

@@ -2,19 +2,23 @@
 
 import { frame } from "./axes.js";
 
-let works = null;
+const IN_SOFTWARE = /swiftshader|llvmpipe|softpipe|software|basic render/i;
+let known = null;
 
-export function webglWorks() {
-  works ??= tryWebgl();
-  return works;
+// What draws WebGL here: "hardware", "software" (slower than painting where cells are many) or "none".
+export function graphics() {
+  known ??= findGraphics();
+  return known;
 }
 
-function tryWebgl() {
+function findGraphics() {
   const canvas = document.createElement("canvas");
   const context = canvas.getContext("webgl2") ?? canvas.getContext("webgl");
-  const fine = Boolean(context) && !context.isContextLost();
-  context?.getExtension("WEBGL_lose_context")?.loseContext();
-  return fine;
+  if (!context || context.isContextLost()) return "none";
+  const info = context.getExtension("WEBGL_debug_renderer_info");
+  const name = String(context.getParameter(info ? info.UNMASKED_RENDERER_WEBGL : context.RENDERER));
+  context.getExtension("WEBGL_lose_context")?.loseContext();
+  return IN_SOFTWARE.test(name) ? "software" : "hardware";
 }
 
 const probe = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
@@ -27,26 +31,28 @@ function rgb(colour) {
   return probe.getImageData(0, 0, 1, 1).data;
 }
 
-// How much of each pixel around its centre a disc covers.
+// How much of each pixel around its centre a disc covers: [dx, dy, share] in turn.
 function disc(diameter) {
   const reach = Math.max(0, Math.ceil(diameter / 2 - 0.5));
   const stamp = [];
   for (let dy = -reach; dy <= reach; dy++) {
     for (let dx = -reach; dx <= reach; dx++) {
       const cover = Math.max(0, Math.min(1, diameter / 2 + 0.5 - Math.hypot(dx, dy)));
-      if (cover > 0.02) stamp.push([dx, dy, cover]);
+      if (cover > 0.02) stamp.push(dx, dy, cover);
     }
   }
-  return stamp;
+  return Float64Array.from(stamp);
 }
 
-function blend(pixels, at, colour, alpha) {
-  const under = pixels[at + 3] / 255;
-  const out = alpha + under * (1 - alpha);
-  for (let c = 0; c < 3; c++) {
-    pixels[at + c] = (colour[c] * alpha + pixels[at + c] * under * (1 - alpha)) / out;
-  }
-  pixels[at + 3] = 255 * out;
+// Lays a colour over a pixel; alpha counts as in paint, and the picture below may be transparent.
+function lay(data, at, [r, g, b], alpha) {
+  const below = data[at + 3] * (1 - alpha);
+  const sum = below + 255 * alpha;
+  const share = (255 * alpha) / sum;
+  data[at] += (r - data[at]) * share;
+  data[at + 1] += (g - data[at + 1]) * share;
+  data[at + 2] += (b - data[at + 2]) * share;
+  data[at + 3] = sum;
 }
 
 // Paints the lists of points `traces` (x, y, marker) into a picture of `width` × `height` pixels.
@@ -54,27 +60,21 @@ export function paint(traces, { width, height, x, y, ratio }) {
   const picture = new ImageData(width, height);
   const { data } = picture;
   const [sx, sy] = [width / (x[1] - x[0]), height / (y[1] - y[0])];
+  const [x0, y1] = [x[0], y[1]];
   for (const trace of traces) {
     const colour = rgb(trace.marker.color);
     const stamp = disc(trace.marker.size * ratio);
     const opacity = trace.marker.opacity ?? 1;
-    for (let i = 0; i < trace.x.length; i++) {
-      const px = Math.floor((trace.x[i] - x[0]) * sx);
-      const py = Math.floor((y[1] - trace.y[i]) * sy);
-      if (px < -8 || py < -8 || px > width + 8 || py > height + 8) continue;
-      for (let s = 0; s < stamp.length; s++) {
-        const qx = px + stamp[s][0];
-        const qy = py + stamp[s][1];
+    const [xs, ys] = [trace.x, trace.y];
+    for (let i = 0; i < xs.length; i++) {
+      const px = Math.floor((xs[i] - x0) * sx);
+      const py = Math.floor((y1 - ys[i]) * sy);
+      if (px < -9 || py < -9 || px > width + 9 || py > height + 9) continue;
+      for (let s = 0; s < stamp.length; s += 3) {
+        const qx = px + stamp[s];
+        const qy = py + stamp[s + 1];
         if (qx < 0 || qy < 0 || qx >= width || qy >= height) continue;
-        const alpha = opacity * stamp[s][2];
-        const at = 4 * (qy * width + qx);
-        if (alpha < 0.99) blend(data, at, colour, alpha);
-        else {
-          data[at] = colour[0];
-          data[at + 1] = colour[1];
-          data[at + 2] = colour[2];
-          data[at + 3] = 255;
-        }
+        lay(data, 4 * (qy * width + qx), colour, opacity * stamp[s + 2]);
       }
     }
   }
