@@ -32,7 +32,7 @@ data = anndata.AnnData(given["x"].astype("f4"), obsm={"X_pca": given["x"], "X_um
 data.layers["Ms"], data.layers["velocity"] = data.X.copy(), given["v"].astype("f4")
 data.layers["spliced"] = data.X.copy()
 began = time.process_time()
-scanpy.pp.neighbors(data, use_rep="X_pca", n_neighbors=30)
+scanpy.pp.neighbors(data, use_rep="X_pca", n_neighbors=30, transformer="sklearn")
 neighbours = time.process_time() - began
 began = time.process_time()
 scvelo.tl.velocity_graph(data, n_jobs=1, show_progress_bar=False)

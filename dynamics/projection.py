@@ -1,7 +1,8 @@
 """From the state space onto the map: places of new states, their distance to the data, and velocities."""
 
-from collections.abc import Callable
+import hashlib
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +23,12 @@ TREE_DIMS = 15
 COMPARED = 50_000
 """Cells that a wider state is compared with; more are thinned at random."""
 
+SKETCHED = 6_000
+"""Cells that a wider state is compared with where only the direction of a small push is asked for."""
+
+DRAWN = 30_000
+"""Cells that a flow is drawn from; more are thinned at random."""
+
 PROBED = 2_000
 """Cells at which the local spacing of the data is measured."""
 
@@ -31,10 +38,6 @@ PUSH = 1.5
 OWN_QUANTILE = 0.99
 MARGIN = 1.5
 """A state is off the data beyond this multiple of the distance at which 99 % of cells have a neighbour."""
-
-
-Search = Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]
-"""`search(queries, k) -> distances (m, k), rows (m, k)` of the nearest cells, exact, nearest first."""
 
 
 class Placement:
@@ -80,10 +83,19 @@ class Placement:
         self.linear = np.array_equal(states[:, : embedding.shape[1]], embedding)
         self.lower, self.upper = states.min(axis=0), states.max(axis=0)
         self.dim, self.n_axes = states.shape[1], embedding.shape[1]
-        self._states, self._embedding = _thinned(states, embedding)
-        self.k = min(k, len(self._states) - 2)
-        self._search = _search(self._states)
+        self._near = _Neighbourhood(*_thinned(states, embedding, COMPARED))
+        wide = self.dim > TREE_DIMS and len(states) > SKETCHED
+        self._sketch = _Neighbourhood(*_thinned(states, embedding, SKETCHED)) if wide else self._near
+        self.k = min(k, len(self._near.states) - 2)
         self._measure_spacing()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the states and their places."""
+        digest = hashlib.sha256(f"{self._given.shape} {self._own_places.shape} {self.k}".encode())
+        for array in (self._given, self._own_places):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
 
     def locate(self, states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the places of states, (m, e), and their distances from the data, (m,), in one search.
@@ -95,9 +107,9 @@ class Placement:
         distance = np.full(len(states), np.inf)
         known = np.isfinite(states).all(axis=1)
         if known.any():
-            d, neighbours = self._search(states[known], self.k + 1)
+            d, places = self._near.search(states[known], self.k + 1)
             distance[known] = d[:, 0] / self.spacing
-            xy[known] = states[known, : self.n_axes] if self.linear else self._mean_place(d, neighbours)
+            xy[known] = states[known, : self.n_axes] if self.linear else self._mean_place(d, places)
         return xy, distance
 
     def place(self, states: np.ndarray) -> np.ndarray:
@@ -105,6 +117,15 @@ class Placement:
         if self.linear:
             return np.asarray(states, dtype=np.float32)[:, : self.n_axes].copy()
         return self.locate(states)[0]
+
+    def shift(self, states: np.ndarray, step: np.ndarray) -> np.ndarray:
+        """Return how far the place moves from `states - step` to `states + step`, (m, e).
+
+        In wide state spaces both are placed among at most 6,000 of the cells: enough for a direction.
+        """
+        ends = (np.asarray(states + sign * step, dtype=np.float32) for sign in (1, -1))
+        ahead, behind = (self._mean_place(*self._sketch.search(end, self.k + 1)) for end in ends)
+        return ahead - behind
 
     def distance(self, states: np.ndarray) -> np.ndarray:
         """Return how far states are from the nearest measured cell, (m,); above 1 they are off the data.
@@ -124,24 +145,40 @@ class Placement:
         _, near = self._probes.query(xy, k=min(5, self._probes.n))
         return self._probe_spacing[near].reshape(len(xy), -1).mean(axis=1)
 
-    def _mean_place(self, d: np.ndarray, neighbours: np.ndarray) -> np.ndarray:
+    def _mean_place(self, d: np.ndarray, places: np.ndarray) -> np.ndarray:
         tiny = 1e-9 * self.spacing
         reach = np.maximum(d[:, -1:], tiny)
         d = np.maximum(d[:, :-1], tiny)
         weight = np.maximum(reach - d, 1e-6 * reach) / (reach * d)
         weight /= weight.sum(axis=1, keepdims=True)
-        return np.einsum("mk,mke->me", weight, self._embedding[neighbours[:, :-1]])
+        return np.einsum("mk,mke->me", weight, places[:, :-1])
 
     def _measure_spacing(self) -> None:
-        n = len(self._states)
+        n = len(self._near.states)
         some = np.sort(np.random.default_rng(0).permutation(n)[:PROBED])
-        d, _ = self._search(self._states[some], self.k + 1)
+        d, _ = self._near.search(self._near.states[some], self.k + 1)
         own = float(np.quantile(d[:, 1], OWN_QUANTILE))
         extent = float(np.max(self.upper - self.lower))
         smallest = max(1e-6 * extent, float(np.finfo(np.float32).tiny))
         self.spacing = MARGIN * max(own, smallest)
-        self._probes = cKDTree(self._embedding[some])
+        self._probes = cKDTree(self._near.embedding[some])
         self._probe_spacing = np.maximum(d[:, 1:].mean(axis=1), smallest)
+
+
+class _Neighbourhood:
+    """Cells among which the nearest ones of a state are found exactly."""
+
+    def __init__(self, states: np.ndarray, embedding: np.ndarray) -> None:
+        self.states, self.embedding = states, embedding
+        if states.shape[1] <= TREE_DIMS:
+            self._query = cKDTree(states).query
+        else:
+            self._query = NearestNeighbors(algorithm="brute").fit(states).kneighbors
+
+    def search(self, states: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the distances of the k nearest cells, nearest first, (m, k), and their places, (m, k, e)."""
+        d, rows = self._query(states, k)
+        return d, self.embedding[rows]
 
 
 @dataclass(frozen=True)
@@ -182,6 +219,7 @@ def embedded_velocity(
     *,
     time: float | None = None,
     push: float = PUSH,
+    most: int | None = None,
 ) -> EmbeddedVelocity:
     """Return how measured cells move on the embedding.
 
@@ -196,8 +234,13 @@ def embedded_velocity(
         By default all cells, each at its own time.
     push
         Length of the push each way, in mean distances of the cell to its nearest cells.
+    most
+        Use at most so many cells, drawn at random with a fixed seed; by default all.
     """
     rows, weight = cells_at(snapshots, time)
+    if most is not None and len(rows) > most:
+        some = np.sort(np.random.default_rng(0).choice(len(rows), most, replace=False))
+        rows, weight = rows[some], weight[some]
     xy = placement.own_places(snapshots, rows)
     placed = np.isfinite(xy).all(axis=1)
     rows, weight, xy = rows[placed], weight[placed], xy[placed]
@@ -219,7 +262,7 @@ def flow_grid(
     n: int | None = None,
 ) -> FlowGrid:
     """Return the flow on a grid over the embedding, at a time or (by default) averaged over all times."""
-    moving = embedded_velocity(velocity_field, snapshots, placement, time=time)
+    moving = embedded_velocity(velocity_field, snapshots, placement, time=time, most=DRAWN)
     return flow_on_grid(moving.xy, moving.v, weight=moving.weight, n=n)
 
 
@@ -248,20 +291,11 @@ def _pushed(
     speed = np.linalg.norm(v, axis=1, keepdims=True)
     length = push * placement.local_spacing(xy)[:, None]
     step = (length * v / np.maximum(speed, np.finfo(np.float32).tiny)).astype(np.float32)
-    ahead, behind = placement.place(states + step), placement.place(states - step)
-    return ((ahead - behind) * (speed / (2 * length))).astype(np.float32)
+    return (placement.shift(states, step) * (speed / (2 * length))).astype(np.float32)
 
 
-def _thinned(states: np.ndarray, embedding: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    if states.shape[1] <= TREE_DIMS or len(states) <= COMPARED:
+def _thinned(states: np.ndarray, embedding: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+    if states.shape[1] <= TREE_DIMS or len(states) <= most:
         return states, embedding
-    some = np.sort(np.random.default_rng(0).choice(len(states), COMPARED, replace=False))
+    some = np.sort(np.random.default_rng(0).choice(len(states), most, replace=False))
     return states[some], embedding[some]
-
-
-def _search(states: np.ndarray) -> Search:
-    if states.shape[1] <= TREE_DIMS:
-        tree = cKDTree(states)
-        return lambda queries, k: tree.query(queries, k=k)
-    neighbours = NearestNeighbors(algorithm="brute").fit(states)
-    return lambda queries, k: neighbours.kneighbors(queries, n_neighbors=k)

@@ -197,3 +197,30 @@ def test_the_flow_on_a_grid_follows_the_field(snapshots, placement):
     grid = flow_grid(FIELD, snapshots, placement, time=2.0)
     assert grid.mask.any()
     assert grid.agreement[grid.mask].mean() > 0.9
+
+
+def test_the_direction_of_a_push_is_found_among_a_sketch_of_the_cells(rng, monkeypatch):
+    latent = sheet(4000)
+    turn = np.linalg.qr(rng.normal(size=(30, 30)))[0][:, :5]
+    x = latent @ turn.T + 0.05 * rng.normal(size=(4000, 30))
+    snapshots = from_arrays(x, np.repeat([0.0, 1.0], 2000))
+    field = Linear(turn @ SWIRL @ turn.T, turn @ FIELD.shift)
+    monkeypatch.setattr(projection, "SKETCHED", 1500)
+    placement = Placement(snapshots.states, curved(latent))
+    moving = embedded_velocity(field, snapshots, placement)
+    assert np.mean(cosines(moving.v, truth(latent))) >= 0.97
+    np.testing.assert_allclose(placement.place(snapshots.states), curved(latent), atol=1e-2)
+
+
+def test_at_most_so_many_cells_are_used(snapshots, placement):
+    some = embedded_velocity(FIELD, snapshots, placement, most=100)
+    every = embedded_velocity(FIELD, snapshots, placement)
+    assert len(some.rows) == len(some.v) == 100
+    np.testing.assert_allclose(some.v, every.v[some.rows], atol=1e-5)
+
+
+def test_the_fingerprint_is_that_of_the_content(snapshots, placement):
+    places = curved(snapshots.states)
+    assert Placement(snapshots.states, places).fingerprint == placement.fingerprint
+    places[3, 1] += 1e-3
+    assert Placement(snapshots.states, places).fingerprint != placement.fingerprint
