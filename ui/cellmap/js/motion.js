@@ -145,7 +145,8 @@ export class Motion {
 
   dots(context, f, now, kept) {
     const { spec } = this.paths;
-    const radius = Math.max(1.8, Math.min(4.5, 95 / Math.sqrt(spec.n)));
+    const room = Math.max(0.55, Math.min(1, Math.min(f.width, f.height) / 560));
+    const radius = room * Math.max(1.8, Math.min(4.5, 95 / Math.sqrt(spec.n)));
     const { theme } = this.map;
     const colours = new Map();
     for (let i = 0; i < spec.n; i++) {
