@@ -8,7 +8,7 @@ import asyncio
 import importlib
 import logging
 import os
-import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -22,6 +22,7 @@ from ui import errors, files
 from ui.cellmap import buffers
 
 HEAVY = ("ui.roles", "ui.preparing", "ui.preview", "models.checkpoint", "ui.flowing", "ui.following")
+PATIENCE_S = 15.0
 LOG = logging.getLogger("driftscope")
 
 
@@ -31,14 +32,22 @@ def warm() -> None:
         importlib.import_module(name)
 
 
+def wait_for_workers(jobs: client.Jobs) -> None:
+    """Wait until jobs are taken; where that takes long, the app starts all the same, and jobs wait."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not jobs.service().workers and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
 @asynccontextmanager
 async def lifespan(app: st.App) -> AsyncIterator[dict[str, object]]:
     """Find or start the job service, look after it while the server runs, leave it its jobs at the end."""
     home = workspace.Workspace().home
     files.sweep()
     presence = client.Presence(home, os.environ.get("DRIFTSCOPE_SCHEDULER") or None)
-    await asyncio.to_thread(presence.__enter__)
-    threading.Thread(target=warm, name="warm", daemon=True).start()
+    jobs = await asyncio.to_thread(presence.__enter__)
+    # Both take seconds, once, at the start, so that no click has to wait for them.
+    await asyncio.gather(asyncio.to_thread(wait_for_workers, jobs), asyncio.to_thread(warm))
     LOG.info("Data sets, models and jobs are kept in %s", home)
     yield {"home": home}
     await asyncio.to_thread(presence.__exit__, None, None, None)

@@ -5,33 +5,18 @@ numbers are an upper bound: a real graphics card is quicker.
 """
 
 import argparse
-import contextlib
 import os
-import shutil
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
+from tests.serving import QUIET, SOFTWARE_GL, chromium, serve
+
 ROOT = Path(__file__).resolve().parents[1]
-CHROMIUM_FLAGS = [
-    "--no-sandbox",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--use-gl=angle",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-]
 APP = """
 import streamlit as st
 from ui.cellmap import routes
@@ -66,45 +51,6 @@ st.write(f"Python has {event.n if event else 0} cells")
 READY = "document.querySelector('.ds-map')?.dataset.ready === '1'"
 DATA = "({...document.querySelector('.ds-map').dataset})"
 PAINTED = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 0))))"
-
-
-@contextlib.contextmanager
-def serve(folder: Path) -> Iterator[str]:
-    """Start the app on a free port, yield its address, stop it."""
-    (folder / "app.py").write_text(APP)
-    (folder / "page.py").write_text(PAGE)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    options = {
-        "server.port": port,
-        "server.address": "127.0.0.1",
-        "server.headless": "true",
-        "browser.gatherUsageStats": "false",
-        "server.fileWatcherType": "none",
-    }
-    arguments = [part for name, value in options.items() for part in (f"--{name}", str(value))]
-    command = [sys.executable, "-m", "streamlit", "run", str(folder / "app.py"), *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with (folder / "log.txt").open("w") as log:
-        server = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
-    try:
-        wait_for(f"http://127.0.0.1:{port}/_stcore/health", folder)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait(timeout=20)
-
-
-def wait_for(address: str, folder: Path) -> None:
-    """Wait until the server answers, at most a minute."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        with contextlib.suppress(OSError):
-            if urllib.request.urlopen(address, timeout=2).read() == b"ok":
-                return
-        time.sleep(0.1)
-    raise SystemExit(f"the server did not start:\n{(folder / 'log.txt').read_text()}")
 
 
 def timed(page: Page, act: str, until: str) -> float:
@@ -161,7 +107,7 @@ def pan(page: Page) -> float:
 def measure(address: str, n: int, renderer: str) -> dict[str, str]:
     """All figures for one number of cells and one way to draw them."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM_FLAGS)
+        browser = playwright.chromium.launch(executable_path=chromium(), args=[*QUIET, *SOFTWARE_GL])
         page = browser.new_page(viewport={"width": 1440, "height": 900})
         errors: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))
@@ -204,8 +150,13 @@ def main() -> None:
     parser.add_argument("--cells", type=int, nargs="+", default=[200_000, 1_000_000])
     parser.add_argument("--renderers", nargs="+", default=["auto", "webgl"])
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, serve(Path(folder)) as address:
-        columns = [measure(address, n, how) for n in options.cells for how in options.renderers]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "app.py").write_text(APP)
+        (folder / "page.py").write_text(PAGE)
+        server = serve(folder, cwd=folder)
+        columns = [measure(server.url, n, how) for n in options.cells for how in options.renderers]
+        server.stop()
     print(f"load of this machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors\n")
     for column in columns:
         for name, value in column.items():

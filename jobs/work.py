@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import json
 import shutil
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from dynamics import demo as demos
 from dynamics import inspect, preprocess, read
 from dynamics.errors import FileError, SettingsError, Stopped
-from dynamics.field import Progress
+from dynamics.field import Progress, no_progress
 from dynamics.roles import Roles, detect
 from jobs import sandbox
 from jobs.workspace import Workspace, write_json
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 LOOK_S = 0.3
+SHIPPED = Path(sys.prefix) / "share" / "driftscope" / "demos"
+"""Demos that were made with the installation."""
 COMPUTED = {"rep": ("pca", "X_pca"), "embedding": ("umap", "X_umap")}
 """Role → the step of preparing that makes it, and under which name."""
 
@@ -156,9 +159,20 @@ def _steps_done(adata: "AnnData") -> set[str]:
 # demos
 
 
+def ship_demos() -> None:
+    """Make the demos with the installation, so that the first click on one opens it at once."""
+    SHIPPED.mkdir(parents=True, exist_ok=True)
+    for name in demos.DEMOS:
+        if not (SHIPPED / f"{name}-{_version()}").exists():
+            _build_demo(name, SHIPPED / f"{name}-{_version()}", progress=no_progress)
+
+
 def _kept_demo(workspace: Workspace, name: str, *, progress: Progress) -> Path:
     """Return the folder of a ready demo, made now if this version has not made it yet."""
-    place = workspace.home / "demos" / f"{name}-{_version()}"
+    made = f"{name}-{_version()}"
+    if (SHIPPED / made).exists():
+        return SHIPPED / made
+    place = workspace.home / "demos" / made
     if not place.exists():
         with _alone(place.with_name(f"{name}.lock"), progress):
             if not place.exists():

@@ -15,4 +15,4 @@ with right:
     with st.container(border=True):
         training.summary(work, config)
     training.start(work, config)
-training.follow(work)
+    training.follow(work)

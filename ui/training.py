@@ -6,12 +6,13 @@ import streamlit as st
 
 from dynamics.roles import Roles
 from dynamics.snapshots import Snapshots, is_ordered
+from jobs.client import Job
 from models.config import MAX_SEED, TrainConfig
 from models.methods import METHODS
 from ui import cache, forms, jobs_panel, nav, state, theme
 from ui.text import count, duration, escape
 
-JOB = "training"  # the newest training job of this tab
+JOB = "training"  # the training of this tab whose model is opened when it is there
 
 
 def choose(work: state.Workspace) -> TrainConfig:
@@ -109,28 +110,28 @@ def start(work: state.Workspace, config: TrainConfig) -> None:
 
 
 def follow(work: state.Workspace) -> None:
-    """Draw the trainings of this data set that go on, this tab's newest one, and what came of it."""
-    own = state.recall(JOB)
-    known = {
-        job.id: job for job in state.jobs().list(dataset=work.dataset.id, limit=20) if job.task == "train"
-    }
-    running = [id for id, job in known.items() if not job.over]
-    for id in dict.fromkeys([*([own] if own in known else []), *running]):
-        job = jobs_panel.show(id)
-        if job.state == "done":
-            _trained(job, newest=id == own)
+    """Draw the trainings of this data set that go on, and the newest one with what came of it."""
+    jobs = state.jobs().list(dataset=work.dataset.id, limit=20)
+    trainings = [job for job in jobs if job.task == "train"]
+    for job in trainings[:1] + [job for job in trainings[1:] if not job.over]:
+        seen = jobs_panel.show(job.id)
+        if seen.state == "done" and seen.result["model"] in {entry.id for entry in state.store().models()}:
+            _trained(seen)
 
 
-def _trained(job, *, newest: bool) -> None:
-    model = job.result.get("model")
-    if newest and state.recall("opened-for") != job.id:
-        state.remember("opened-for", job.id)
+def _trained(job: Job) -> None:
+    """Open a model that this tab has trained, once, and offer what to do with it."""
+    model = job.result["model"]
+    if state.recall(JOB) == job.id:
+        state.remember(JOB, None)
         state.open_model(model)
         st.rerun()
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.success(f"Trained in {duration(job.seconds)} and saved in the library.", icon=":material/check:")
-        nav.button("flow", "See the flow", key=f"flow-{job.id}", primary=True)
-        nav.button("trajectories", "Follow cells", key=f"paths-{job.id}")
+    st.success(f"Trained in {duration(job.seconds)} and saved in the library.", icon=":material/check:")
+    with st.container(horizontal=True):
+        for page, label in (("flow", "See the flow"), ("trajectories", "Follow cells")):
+            if st.button(label, key=f"{page}-{job.id}", type="primary" if page == "flow" else "secondary"):
+                state.open_model(model)
+                nav.go(page)
 
 
 def _dims(work: state.Workspace) -> int | None:

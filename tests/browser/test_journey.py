@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from dynamics import read
 from jobs.client import Jobs
-from tests.browser.conftest import Server, serve
+from tests.serving import Server, serve
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
@@ -158,7 +158,7 @@ def test_a_training_outlives_the_browser(visit, server, trained):
     page = visit(f"/train?dataset={dataset}")
     settled(page)
     steps = page.get_by_role("spinbutton", name="Training steps")
-    steps.fill("4000")
+    steps.fill("2000")
     steps.press("Enter")
     settled(page)
     page.get_by_role("button", name="Train", exact=True).click()
@@ -166,10 +166,10 @@ def test_a_training_outlives_the_browser(visit, server, trained):
     page.context.close()
     again = visit(f"/train?dataset={dataset}")
     expect(again.get_by_role("button", name="Stop")).to_be_visible()
-    job = Jobs(server.home).active(dataset)[0]
+    job = Jobs(server.folder).active(dataset)[0]
     assert job.task == "train"
-    assert Jobs(server.home).wait(job.id, 240).state == "done"
-    visit("/library").get_by_text("4,000").first.wait_for(state="attached")
+    assert Jobs(server.folder).wait(job.id, 240).state == "done"
+    expect(again.get_by_role("button", name="See the flow")).to_be_visible()
 
 
 def test_a_file_is_uploaded_checked_and_opened(visit, tmp_path):
@@ -194,7 +194,7 @@ def test_a_file_is_uploaded_checked_and_opened(visit, tmp_path):
 
 
 def test_a_deep_link_opens_on_a_fresh_server(visit, server, trained):
-    fresh = serve(server.home)
+    fresh = serve(server.folder)
     try:
         page = visit(f"/flow?{trained}", base=fresh.url)
         drawn_map(page)
@@ -204,7 +204,7 @@ def test_a_deep_link_opens_on_a_fresh_server(visit, server, trained):
         drawn_map(page)
     finally:
         fresh.stop(signal.SIGKILL)
-    assert Jobs(server.home).service().alive
+    assert Jobs(server.folder).service().alive
 
 
 def test_a_missing_data_set_is_said(visit):

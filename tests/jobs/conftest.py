@@ -18,7 +18,7 @@ def until(condition: Callable[[], object], *, timeout: float = 20.0) -> object:
     return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def toys() -> Iterator[None]:
     """Have the light tasks instead of those of the product, here and in all that is started from here."""
     with pytest.MonkeyPatch.context() as patch:

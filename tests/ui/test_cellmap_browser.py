@@ -1,24 +1,15 @@
 """The cell map in headless Chromium: it draws, keeps the view, tells Python what was chosen, moves cells."""
 
-import os
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, Playwright
+
+from tests.serving import QUIET, SOFTWARE_GL, chromium, serve
 
 pytestmark = pytest.mark.browser
 
-ROOT = Path(__file__).resolve().parents[2]
-QUIET = ["--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-SOFTWARE_GL = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 NO_GL = ["--disable-gpu", "--disable-3d-apis", "--disable-software-rasterizer"]
 PATIENCE = 60_000
 APP = """
@@ -63,50 +54,25 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("map")
     (folder / "app.py").write_text(APP)
     (folder / "page.py").write_text(PAGE)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    options = [
-        "--server.address",
-        "127.0.0.1",
-        "--server.headless",
-        "true",
-        "--server.fileWatcherType",
-        "none",
-    ]
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port), *options]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "STREAMLIT_BROWSER_GATHER_USAGE_STATS": "false"}
-    with (folder / "log.txt").open("wb") as log:
-        server = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=2):
-                break
-        except OSError:
-            assert server.poll() is None, (folder / "log.txt").read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-    yield f"http://127.0.0.1:{port}"
-    server.terminate()
-    server.wait(20)
+    server = serve(folder, cwd=folder)
+    yield server.url
+    server.stop()
 
 
 @contextmanager
-def browse(address: str, flags: list[str]) -> Iterator[Page]:
+def browse(playwright: Playwright, address: str, flags: list[str]) -> Iterator[Page]:
     """Open the app; afterwards nothing may have failed in the page or been asked of another host."""
     errors, hosts = [], set()
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=[*QUIET, *flags])
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
-        page.set_default_timeout(PATIENCE)
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("dialog", lambda dialog: errors.append(dialog.message))
-        page.on("request", lambda request: hosts.add("/".join(request.url.split("/")[:3])))
-        page.goto(address)
-        page.wait_for_function("document.querySelector('.ds-map')?.dataset.ready === '1'", timeout=PATIENCE)
-        yield page
-        browser.close()
+    browser = playwright.chromium.launch(executable_path=chromium(), args=[*QUIET, *flags])
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(PATIENCE)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("dialog", lambda dialog: errors.append(dialog.message))
+    page.on("request", lambda request: hosts.add("/".join(request.url.split("/")[:3])))
+    page.goto(address)
+    page.wait_for_function("document.querySelector('.ds-map')?.dataset.ready === '1'", timeout=PATIENCE)
+    yield page
+    browser.close()
     assert not errors
     assert {host for host in hosts if host.startswith(("http", "ws"))} <= {
         address,
@@ -137,8 +103,8 @@ def lasso(page: Page, *, left: float, right: float) -> None:
     page.mouse.up()
 
 
-def test_view_and_choice_stay_while_colour_and_page_change(address: str) -> None:
-    with browse(address, SOFTWARE_GL) as page:
+def test_view_and_choice_stay_while_colour_and_page_change(playwright: Playwright, address: str) -> None:
+    with browse(playwright, address, SOFTWARE_GL) as page:
         first = page.evaluate(DATA)
         assert (first["points"], first["renderer"]) == ("2993", "webgl")
         assert page.locator(".ds-row", has_text="<img src=x onerror=alert(1)>").count() == 1
@@ -168,8 +134,8 @@ def test_view_and_choice_stay_while_colour_and_page_change(address: str) -> None
         page.get_by_text(f"Python has {named} cells of ('B & C',)").wait_for()
 
 
-def test_play_moves_the_predicted_cells_without_the_server(address: str) -> None:
-    with browse(address, SOFTWARE_GL) as page:
+def test_play_moves_the_predicted_cells_without_the_server(playwright: Playwright, address: str) -> None:
+    with browse(playwright, address, SOFTWARE_GL) as page:
         start = until(page, "d.cloud")["cloud"]
         requests: list[str] = []
         page.on("request", lambda request: requests.append(request.url))
@@ -186,8 +152,8 @@ def test_play_moves_the_predicted_cells_without_the_server(address: str) -> None
         assert requests == []
 
 
-def test_without_webgl_the_map_is_painted_and_says_so(address: str) -> None:
-    with browse(address, NO_GL) as page:
+def test_without_webgl_the_map_is_painted_and_says_so(playwright: Playwright, address: str) -> None:
+    with browse(playwright, address, NO_GL) as page:
         first = page.evaluate(DATA)
         assert (first["points"], first["renderer"]) == ("2993", "raster")
         page.get_by_text("draws without WebGL").wait_for()
