@@ -48,7 +48,7 @@ def kind_of_values(matrix: Any) -> tuple[str, str]:
     if is_whole(values):
         if values.max() <= 1:
             return "other", "All values are 0 or 1."
-        return "counts", f"All values are whole numbers, the largest is {values.max():,.0f}."
+        return "counts", f"All values that were looked at are whole numbers, up to {values.max():,.0f}."
     return _continuous(rows, values)
 
 
@@ -92,7 +92,7 @@ def _signed(rows: Any, values: np.ndarray) -> tuple[str, str]:
 
 def _continuous(rows: Any, values: np.ndarray) -> tuple[str, str]:
     """Values that are not negative and not whole."""
-    largest = f"the largest is {values.max():,.4g}"
+    largest = f"the largest seen is {values.max():,.4g}"
     if values.max() > LARGEST_LOG:
         if spread_of_totals(rows) < STEADY:
             return "normalised", f"Every cell has the same total, and no logarithm was taken ({largest})."
