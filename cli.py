@@ -180,6 +180,7 @@ def chosen_roles(adata: "AnnData", options: argparse.Namespace) -> roles.Roles:
         "embedding": options.embedding,
         "cell_type_key": options.cell_type_key,
         "time_as": options.time_as,
+        "time_unit": options.time_unit,
         "time_values": time_values(options.time_values),
     }
     picked = replace(
@@ -347,6 +348,7 @@ def _data_options(command: argparse.ArgumentParser) -> None:
     add("--time-key", metavar="COLUMN", help="obs column that holds the time")
     add("--time-as", choices=("value", "index"), help="real elapsed time, or 0, 1, 2, … (default: value)")
     add("--time-values", metavar="LABEL=NUMBER,…", help='times by hand, such as "E8.5=8.5,P0=19"')
+    add("--time-unit", metavar="UNIT", help="unit of the times, such as day (default: as read)")
     add("--rep", metavar="KEY", help="obsm key of the cell states, such as X_pca")
     add("--embedding", metavar="KEY", help="obsm key of the map, such as X_umap")
     add("--cell-type-key", metavar="COLUMN", help="obs column that holds the cell types")

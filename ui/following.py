@@ -204,7 +204,7 @@ def _at_a_time(
     offered = [k for k in np.flatnonzero(counts) if k != end]
     if not offered:
         other = BACKWARD.lower() if direction == FORWARD else FORWARD.lower()
-        theme.note(f"No such cell was measured before the end; follow them {other}, or choose other cells.")
+        theme.hint(f"No such cell was measured before the end; follow them {other}, or choose other cells.")
         return None
     usual = offered[0 if direction == FORWARD else -1]
     if which == CHOSEN:

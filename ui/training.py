@@ -51,7 +51,7 @@ def choose(work: state.Workspace) -> TrainConfig:
 
 
 def summary(work: state.Workspace, config: TrainConfig) -> None:
-    """Draw what will be learned from, and the line that does the same without a browser."""
+    """Draw what will be learned from."""
     shots = cache.snapshots(work.dataset, dims=config.dims)
     theme.facts(
         {
@@ -65,32 +65,30 @@ def summary(work: state.Workspace, config: TrainConfig) -> None:
     )
     missing = work.dataset.report.get("n_cells", shots.n_cells) - shots.n_cells
     if missing > 0:
-        theme.note(f"{count(missing, 'cell')} without a time are left out.")
-    with st.expander("The same without a browser"):
-        st.code(cli_line(work, config), language="bash", wrap_lines=True)
-        st.caption(
-            "Gives the same model, byte for byte, on the same machine. FILE is the data set as it is now."
-        )
+        theme.hint(f"{count(missing, 'cell')} without a time are left out.")
 
 
-def cli_line(work: state.Workspace, config: TrainConfig) -> str:
+def cli_line(work: state.Workspace, config: TrainConfig, name: str) -> str:
     """Return the command that trains the same model."""
     roles: Roles = work.roles
-    words = ["cli.py", "train", "FILE.h5ad", "-o", "MODEL.safetensors", "--method", config.method]
+    words = ["cli.py", "train", "FILE.h5ad", "-o", "MODEL.safetensors", "--name", name]
+    words += ["--method", config.method]
     words += ["--time-key", roles.time_key, "--rep", roles.rep, "--seed", str(config.seed)]
     if roles.time_as == "index":
         words += ["--time-as", "index"]
+    if roles.time_unit:
+        words += ["--time-unit", roles.time_unit]
     if roles.time_values:
-        words += [
-            "--time-values",
-            ",".join(f"{label}={value:.12g}" for label, value in roles.time_values.items()),
-        ]
+        given = {
+            label: "nan" if value is None else f"{value:.12g}" for label, value in roles.time_values.items()
+        }
+        words += ["--time-values", ",".join(f"{label}={value}" for label, value in given.items())]
     if config.dims is not None:
         words += ["--dims", str(config.dims)]
     if config.whiten:
         words.append("--whiten")
-    for name, value in config.settings.items():
-        words += ["--set", f"{name}={'auto' if value is None else value}"]
+    for setting, value in config.settings.items():
+        words += ["--set", f"{setting}={'auto' if value is None else value}"]
     return ".venv/bin/python " + shlex.join(words)
 
 
@@ -101,10 +99,14 @@ def start(work: state.Workspace, config: TrainConfig) -> None:
     name = left.text_input(
         "Name of the model", value=usual, key=state.key(f"name-{config.method}", per="dataset"), max_chars=120
     )
+    name = name.strip() or usual
+    line = cli_line(work, config, name)
+    with st.expander("The same without a browser"):
+        st.code(line, language="bash", wrap_lines=True)
+        st.caption("The same file, byte for byte, on the same machine. FILE: the data set as it is now.")
     if right.button("Train", type="primary", width="stretch", key="train"):
-        params = {"dataset": work.dataset.id, "config": config.to_json(), "name": name.strip() or usual}
-        params["cli"] = cli_line(work, config)
-        id = state.jobs().submit("train", params, title=f"Train {params['name']}", dataset=work.dataset.id)
+        params = {"dataset": work.dataset.id, "config": config.to_json(), "name": name, "cli": line}
+        id = state.jobs().submit("train", params, title=f"Train {name}", dataset=work.dataset.id)
         state.remember(JOB, id)
         st.rerun()
 
