@@ -148,5 +148,5 @@ def test_a_model_that_does_not_fit_is_refused_in_words(workspace):
     other.obsm["X_latent"] = other.obsm.pop("X_pca")[:, :3]
     dataset = add(workspace, other)
     work = state.Workspace(dataset, workspace.model(query["model"]))
-    with pytest.raises(ModelError, match="trained on X_pca.*X_latent"):
+    with pytest.raises(ModelError, match=r"trained on X_pca.*X_latent"):
         _ = work.snapshots
