@@ -1,10 +1,8 @@
 """Work on data: opening a file, opening a demo, preparing. Runs on a worker; see `jobs.tasks`."""
 
 import fcntl
-import hashlib
 import json
 import shutil
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,15 +15,13 @@ from dynamics import inspect, preprocess, read
 from dynamics.errors import FileError, SettingsError, Stopped
 from dynamics.field import Progress, no_progress
 from dynamics.roles import Roles, detect
-from jobs import sandbox
+from jobs import sandbox, shipped
 from jobs.workspace import Workspace, write_json
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 LOOK_S = 0.3
-SHIPPED = Path(sys.prefix) / "share" / "driftscope" / "demos"
-"""Demos that were made with the installation."""
 COMPUTED = {"rep": ("pca", "X_pca"), "embedding": ("umap", "X_umap")}
 """Role → the step of preparing that makes it, and under which name."""
 
@@ -71,12 +67,7 @@ def demo(*, params: Mapping[str, Any], folder: Path, progress: Progress) -> dict
     kept = _kept_demo(workspace, name, progress=progress)
     if params.get("only_build"):
         return {}
-    fresh = folder / "dataset"
-    shutil.rmtree(fresh, ignore_errors=True)
-    shutil.copytree(kept, fresh)
-    found = json.loads((fresh / "found.json").read_bytes())
-    dataset = workspace.add_dataset(fresh, name=about.title, origin=f"Built-in demo “{name}”", **found)
-    return {"dataset": dataset.id}
+    return {"dataset": shipped.open_demo(workspace, name, title=about.title, made=kept).id}
 
 
 def prepare(*, params: Mapping[str, Any], folder: Path, progress: Progress) -> dict:
@@ -161,18 +152,18 @@ def _steps_done(adata: "AnnData") -> set[str]:
 
 def ship_demos() -> None:
     """Make the demos with the installation, so that the first click on one opens it at once."""
-    SHIPPED.mkdir(parents=True, exist_ok=True)
     for name in demos.DEMOS:
-        if not (SHIPPED / f"{name}-{_version()}").exists():
-            _build_demo(name, SHIPPED / f"{name}-{_version()}", progress=no_progress)
+        place = shipped.place(name)
+        if not place.exists():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            _build_demo(name, place, progress=no_progress)
 
 
 def _kept_demo(workspace: Workspace, name: str, *, progress: Progress) -> Path:
     """Return the folder of a ready demo, made now if this version has not made it yet."""
-    made = f"{name}-{_version()}"
-    if (SHIPPED / made).exists():
-        return SHIPPED / made
-    place = workspace.home / "demos" / made
+    if shipped.place(name).exists():
+        return shipped.place(name)
+    place = workspace.home / "demos" / shipped.place(name).name
     if not place.exists():
         with _alone(place.with_name(f"{name}.lock"), progress):
             if not place.exists():
@@ -197,14 +188,6 @@ def _build_demo(name: str, place: Path, *, progress: Progress) -> None:
     for old in place.parent.glob(f"{name}-*"):
         shutil.rmtree(old)
     fresh.rename(place)
-
-
-def _version() -> str:
-    """Return a short name for the present state of the code that makes demos."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(demos.__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:12]
 
 
 @contextmanager

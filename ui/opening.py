@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from dynamics.demo import DEMOS, Demo
+from jobs import shipped
 from ui import dropzone, files, jobs_panel, nav, state
 from ui.text import ago, count, escape
 
@@ -85,7 +86,11 @@ def _demo(name: str, demo: Demo, *, primary: bool) -> None:
     left.markdown(f"**{escape(demo.title)}**  \n{escape(demo.sentence, limit=400)}")
     kind = "primary" if primary else "secondary"
     if right.button("Open", key=f"open-demo-{name}", type=kind, width="stretch"):
-        start("demo", {"name": name}, title=f"Open {demo.title}")
+        ready = shipped.open_demo(state.store(), name, title=demo.title)
+        if ready is None:
+            start("demo", {"name": name}, title=f"Open {demo.title}")
+        state.open_dataset(ready.id)
+        nav.go("data")
 
 
 def _arrived(job: jobs_panel.Job) -> None:

@@ -11,7 +11,7 @@ from dynamics import read
 from dynamics.errors import FileError, SettingsError, Stopped
 from dynamics.inspect import inspect
 from dynamics.roles import Roles
-from jobs import work
+from jobs import shipped, work
 from jobs.workspace import Dataset, Workspace
 
 
@@ -124,6 +124,7 @@ def test_a_demo_is_made_once_and_opens_as_often_as_wanted(
     workspace: Workspace, folder: Path, monkeypatch: pytest.MonkeyPatch, counts: AnnData
 ) -> None:
     made = []
+    monkeypatch.setattr(work.shipped, "SHIPPED", folder / "nothing")
     monkeypatch.setattr(work.demos, "make_demo", lambda name: made.append(name) or counts)
     monkeypatch.setattr(work.preprocess, "PrepareConfig", lambda: _LIGHT)
     only = {"name": "branching", "only_build": True}
@@ -141,6 +142,23 @@ def test_a_demo_is_made_once_and_opens_as_often_as_wanted(
 
 
 _LIGHT = work.preprocess.PrepareConfig(umap="skip", n_pcs=5)
+
+
+def test_a_demo_made_with_the_installation_is_copied(
+    workspace: Workspace, tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, counts: AnnData
+) -> None:
+    monkeypatch.setattr(work.shipped, "SHIPPED", tmp_path / "shipped")
+    assert shipped.open_demo(workspace, "branching", title="A demo") is None
+    monkeypatch.setattr(work.demos, "make_demo", lambda name: counts)
+    monkeypatch.setattr(work.preprocess, "PrepareConfig", lambda: _LIGHT)
+    work.ship_demos()
+    monkeypatch.setattr(work.demos, "make_demo", lambda name: pytest.fail("made twice"))
+    work.ship_demos()
+    dataset = shipped.open_demo(workspace, "branching", title="A demo")
+    assert (dataset.name, dataset.file) == ("A demo", dataset.prepared)
+    again = work.demo(params={"name": "branching"}, folder=folder, progress=Heard())["dataset"]
+    assert again != dataset.id
+    assert not list((workspace.home / "demos").glob("branching-*"))
 
 
 def test_an_unknown_demo_names_the_known_ones(folder: Path) -> None:

@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 from dynamics import read
 from dynamics.errors import DataError
 from dynamics.inspect import inspect
+from jobs import shipped
 from jobs.client import Jobs
 from jobs.workspace import Workspace
 from ui import cache
@@ -24,6 +25,7 @@ PAGES = ("start", "data", "train", "library", "flow", "trajectories")
 def workspace(tmp_path, monkeypatch):
     monkeypatch.setenv("DRIFTSCOPE_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("DRIFTSCOPE_DATA", raising=False)
+    monkeypatch.setattr(shipped, "SHIPPED", tmp_path / "no demos yet")
     return Workspace()
 
 
