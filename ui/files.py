@@ -115,10 +115,13 @@ def folder() -> Path:
 
 
 def sweep(older_than_s: float = STALE_S) -> int:
-    """Remove what earlier uploads left behind and return how many files that were."""
+    """Remove what earlier uploads left behind and return how many things that were."""
     old = [path for path in folder().iterdir() if path.stat().st_mtime < time.time() - older_than_s]
     for path in old:
-        path.unlink(missing_ok=True)
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
     return len(old)
 
 

@@ -155,7 +155,10 @@ def test_only_so_many_pages_hold_a_token(monkeypatch):
 def test_old_uploads_are_swept(home):
     (files.folder() / "old.part").write_bytes(b"x")
     assert files.sweep(older_than_s=3600) == 0
-    assert files.sweep(older_than_s=-1) == 1
+    (files.folder() / "half a demo").mkdir()
+    (files.folder() / "half a demo" / "data.h5ad").touch()
+    assert files.sweep(older_than_s=-1) == 2
+    assert not list(files.folder().iterdir())
     assert left_behind(home) == []
 
 
