@@ -156,7 +156,10 @@ def _text_or_unknown(head: bytes) -> str:
     try:
         text = head[: len(head) - 4].decode("utf-8") if len(head) == HEAD else head.decode("utf-8")
     except UnicodeDecodeError:
-        return "This is not an h5ad file, nor any kind that is known here. Open a file that ends in .h5ad."
+        return (
+            "This is not an h5ad file, nor any kind that is known here. Save the data anew from Python "
+            'with adata.write_h5ad("cells.h5ad"), and open that file.'
+        )
     start = text.lstrip("\ufeff \r\n\t").lower()
     if start.startswith(("<!doctype html", "<html", "<?xml", "<head")):
         return (
@@ -180,4 +183,7 @@ def _text_or_unknown(head: bytes) -> str:
     ):
         if mark in line:
             return f"This is {name}, not an h5ad file. In Python, with cells in rows: {_csv()}."
-    return "This is a text file, not an h5ad file. Open a file that ends in .h5ad."
+    return (
+        "This is a text file, not an h5ad file. Save the data anew from Python "
+        'with adata.write_h5ad("cells.h5ad"), and open that file.'
+    )

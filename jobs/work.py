@@ -38,8 +38,13 @@ def ingest(*, params: Mapping[str, Any], folder: Path, progress: Progress) -> di
     if not source.is_file():
         raise FileError(f"The file {params['name']} is not there any more. Upload it again.")
     fresh = fresh_folder(folder / "dataset")
-    report = sandbox.ingest(source, fresh / "data.h5ad", progress=progress)
     uploaded = source.parent == workspace.home / "uploads"
+    try:
+        report = sandbox.ingest(source, fresh / "data.h5ad", progress=progress)
+    except FileError:
+        if uploaded:  # it will be refused again; its room is needed
+            source.unlink(missing_ok=True)
+        raise
     dataset = workspace.add_dataset(
         fresh,
         name=params["name"],

@@ -91,6 +91,12 @@ def test_a_bad_file_is_refused_and_leaves_nothing(workspace: Workspace, folder: 
     with pytest.raises(FileError):
         work.ingest(params={"source": str(source), "name": "x.h5ad"}, folder=folder, progress=Heard())
     assert workspace.datasets() == []
+    assert not source.exists()
+    own = folder / "own.h5ad"
+    own.write_bytes(b"not an h5ad")
+    with pytest.raises(FileError):
+        work.ingest(params={"source": str(own), "name": "own.h5ad"}, folder=folder, progress=Heard())
+    assert own.exists()
     with pytest.raises(FileError, match="Upload it again"):
         work.ingest(params={"source": str(source) + "no", "name": "x.h5ad"}, folder=folder, progress=Heard())
 
