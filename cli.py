@@ -13,7 +13,7 @@ import numpy as np
 
 from dynamics import annotate, basis, inspect, preprocess, read, roles, snapshots
 from dynamics.errors import DataError, DynamicsError, FileError, SettingsError
-from dynamics.projection import Placement
+from dynamics.projection import placement
 from jobs import precheck, remote
 from models import checkpoint, fitting, train
 from models.config import TrainConfig, from_assignments, knobs
@@ -163,13 +163,6 @@ def perform(options: argparse.Namespace, function: Callable, *args, **kwargs):
     if options.scheduler:
         return remote.call(options.scheduler, function, *args, progress=progress_line(options), **kwargs)
     return function(*args, progress=progress_line(options), **kwargs)
-
-
-def placement(adata: "AnnData", picked: roles.Roles, shots: snapshots.Snapshots) -> Placement | None:
-    """Return the way from states to the embedding; None where the data set has no embedding."""
-    if picked.embedding is None:
-        return None
-    return Placement(shots.states, np.asarray(adata.obsm[picked.embedding])[shots.cells])
 
 
 def chosen_roles(adata: "AnnData", options: argparse.Namespace) -> roles.Roles:

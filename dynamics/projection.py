@@ -14,7 +14,10 @@ from dynamics.flow import FlowGrid, flow_on_grid
 from dynamics.velocity import evaluate
 
 if TYPE_CHECKING:
+    from anndata import AnnData
+
     from dynamics.field import VelocityField
+    from dynamics.roles import Roles
     from dynamics.snapshots import Snapshots
 
 TREE_DIMS = 15
@@ -179,6 +182,13 @@ class _Neighbourhood:
         """Return the distances of the k nearest cells, nearest first, (m, k), and their places, (m, k, e)."""
         d, rows = self._query(states, k)
         return d, self.embedding[rows]
+
+
+def placement(adata: "AnnData", roles: "Roles", snapshots: "Snapshots") -> Placement | None:
+    """Return the way from the states of a data set to its embedding; None where it has no embedding."""
+    if roles.embedding is None:
+        return None
+    return Placement(snapshots.states, np.asarray(adata.obsm[roles.embedding])[snapshots.cells])
 
 
 @dataclass(frozen=True)

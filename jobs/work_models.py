@@ -10,7 +10,7 @@ import numpy as np
 from dynamics import annotate as annotation
 from dynamics import basis, read, snapshots
 from dynamics.field import Progress
-from dynamics.projection import Placement
+from dynamics.projection import placement
 from dynamics.roles import Roles
 from jobs.work import say, share, workspace_of
 from models import checkpoint, fitting
@@ -20,7 +20,6 @@ from models.train import fit
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from dynamics.snapshots import Snapshots
 
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -70,7 +69,7 @@ def annotate(*, params: Mapping[str, Any], folder: Path, progress: Progress) -> 
     """
     adata, roles, model, shots = _opened(params, folder, progress)
     say(progress, 0.3, "Computing velocities")
-    place = _placement(adata, roles, shots)
+    place = placement(adata, roles, shots)
     result = annotation.annotate(adata, model, shots, roles=roles, placement=place)
     return _written(result, folder, "annotated.h5ad", progress)
 
@@ -92,7 +91,7 @@ def simulate(*, params: Mapping[str, Any], folder: Path, progress: Progress) -> 
         model,
         shots,
         roles=roles,
-        placement=_placement(adata, roles, shots),
+        placement=placement(adata, roles, shots),
         from_time=params.get("from_time"),
         times=params.get("times"),
         rows=None if rows is None else np.asarray(rows, dtype=np.int64),
@@ -107,12 +106,6 @@ def _opened(params: Mapping[str, Any], folder: Path, progress: Progress) -> tupl
     model = checkpoint.load(entry.path)
     adata, roles = read.read_h5ad(dataset.file), Roles.from_json(dataset.roles)
     return adata, roles, model, fitting.check_fit(model, adata, roles)
-
-
-def _placement(adata: "AnnData", roles: Roles, shots: "Snapshots") -> Placement | None:
-    if roles.embedding is None:
-        return None
-    return Placement(shots.states, np.asarray(adata.obsm[roles.embedding])[shots.cells])
 
 
 def _written(result: "AnnData", folder: Path, name: str, progress: Progress) -> dict:
