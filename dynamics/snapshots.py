@@ -33,6 +33,8 @@ class Snapshots:
         Row of each state in the data set that it came from.
     rep
         Name of the representation, such as "X_pca".
+    prior_growth : (n,) float64, optional
+        Growth rate of each cell expected from its proliferation and apoptosis genes, per unit of time.
     """
 
     states: np.ndarray
@@ -40,6 +42,7 @@ class Snapshots:
     axis: TimeAxis
     cells: np.ndarray = field(repr=False)
     rep: str = "X"
+    prior_growth: np.ndarray | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         for array in (self.states, self.time_index, self.cells):

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from dynamics.basis import StateBasis
 from dynamics.times import TimeAxis
 from models.clock import Clock
-from models.networks import Architecture, FieldNet
+from models.networks import Architecture
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +52,7 @@ class CellModel:
     axis: TimeAxis
     rep: str
     architecture: Architecture
-    net: FieldNet = field(repr=False)
+    net: nn.Module = field(repr=False)
     clock: Clock = field(repr=False)
     shift: np.ndarray
     scale: np.ndarray

@@ -9,6 +9,7 @@ import os
 import struct
 import tempfile
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -233,10 +234,15 @@ def _architecture(header: dict[str, Any]) -> Architecture:
     if to_mapping(settings) != header["settings"]:
         raise damaged("its settings are incomplete")
     sizes = take(header, "architecture", dict)
-    if sizes.keys() != {"dim", "width", "depth", "heads"} or not isinstance(sizes["heads"], dict):
+    if sizes.keys() != {item.name for item in fields(Architecture)} or not isinstance(sizes["heads"], dict):
         raise damaged("the shape of its network is not given")
-    architecture = Architecture(**sizes)
-    if method.objective.heads(architecture.dim) != architecture.heads:
+    tables = take(sizes, "tables", dict)
+    if not all(isinstance(shape, list) for shape in tables.values()):
+        raise damaged("the shape of its tables is not given")
+    shapes = {name: tuple(shape) for name, shape in tables.items()}
+    architecture = Architecture(**{**sizes, "tables": shapes})
+    expected = method.objective.kind, method.objective.heads(architecture.dim, settings)
+    if (architecture.kind, architecture.heads) != expected:
         raise damaged("its network does not belong to its method")
     return architecture
 

@@ -1,8 +1,9 @@
 """The network: a state and a time in, one output per head."""
 
 import itertools
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
@@ -15,6 +16,7 @@ LAST_LAYER = 0.1
 """The last layer starts at this share of the usual size, so that the first field is nearly still."""
 LIMITS = {"dim": 4096, "width": 1024, "depth": 8}
 MAX_HEADS = 8
+MAX_TABLES, MAX_ENTRIES = 64, 200_000_000
 
 
 @dataclass(frozen=True)
@@ -26,12 +28,16 @@ class Architecture:
     depth: int
     heads: Mapping[str, int]
     """Name and width of each output: velocity (dim), score (dim), growth (1), ..."""
+    kind: str = "field"
+    """One of `KINDS`."""
+    tables: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Name and shape of arrays that are kept with the weights and not trained."""
 
     def __post_init__(self) -> None:
         """Check the ranges; raises ModelError, since only a file can bring in others."""
         sizes = {"dim": self.dim, "width": self.width, "depth": self.depth}
         whole = all(type(value) is int and 1 <= value <= LIMITS[key] for key, value in sizes.items())
-        if not whole or not self._heads_are_sound():
+        if not (whole and self._heads_are_sound() and self._tables_are_sound() and self._kind_is_known()):
             raise ModelError(
                 f"A network of this shape is not one that Driftscope builds ({sizes}). "
                 "The model file is damaged or was not written by Driftscope; train the model again."
@@ -46,27 +52,57 @@ class Architecture:
             for name, width in self.heads.items()
         )
 
+    def _kind_is_known(self) -> bool:
+        return isinstance(self.kind, str) and self.kind in KINDS
+
+    def _tables_are_sound(self) -> bool:
+        shapes = list(self.tables.values())
+        whole = all(type(n) is int and n >= 0 for shape in shapes for n in shape)
+        return (
+            len(shapes) <= MAX_TABLES
+            and whole
+            and sum(math.prod(shape) for shape in shapes) <= MAX_ENTRIES
+            and all(isinstance(name, str) and name.isidentifier() for name in self.tables)
+        )
+
     def to_json(self) -> dict[str, object]:
         """Return the shape in a form that JSON can hold."""
-        return {"dim": self.dim, "width": self.width, "depth": self.depth, "heads": dict(self.heads)}
+        return {
+            "dim": self.dim,
+            "width": self.width,
+            "depth": self.depth,
+            "heads": dict(self.heads),
+            "kind": self.kind,
+            "tables": {name: list(shape) for name, shape in self.tables.items()},
+        }
 
 
 def suited(
-    dim: int, n_cells: int, *, heads: Mapping[str, int], width: int | None = None, depth: int | None = None
+    dim: int,
+    n_cells: int,
+    *,
+    heads: Mapping[str, int],
+    width: int | None = None,
+    depth: int | None = None,
+    kind: str = "field",
+    tables: Mapping[str, tuple[int, ...]] | None = None,
 ) -> Architecture:
     """Choose a network for data of `n_cells` cells in `dim` dimensions; `width` and `depth` overrule."""
     wide = 64 if dim <= 12 or n_cells < SMALL_DATA else 128 if dim <= 60 else 256
-    return Architecture(dim, width or wide, depth or 3, dict(heads))
+    return Architecture(dim, width or wide, depth or 3, dict(heads), kind, dict(tables or {}))
 
 
 class FieldNet(nn.Module):
-    """A multilayer perceptron of SiLU units with one linear output per head."""
+    """A multilayer perceptron of SiLU units with one linear output per head.
+
+    Other kinds of network in `KINDS` have the same form: `forward(features, z)` gives named outputs, among
+    them "velocity", and `layers` names every linear layer, so that a file's tensors can be checked unbuilt.
+    """
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
-        sizes = [architecture.dim + N_FEATURES, *[architecture.width] * architecture.depth]
-        layers = [nn.Linear(*pair) for pair in itertools.pairwise(sizes)]
-        self.trunk = nn.Sequential(*[part for layer in layers for part in (layer, nn.SiLU())])
+        self.architecture = architecture
+        self.trunk = perceptron(trunk_sizes(architecture))
         self.heads = nn.ModuleDict(
             {name: nn.Linear(architecture.width, size) for name, size in architecture.heads.items()}
         )
@@ -76,14 +112,39 @@ class FieldNet(nn.Module):
         hidden = self.trunk(torch.cat([z, features], dim=-1))
         return {name: head(hidden) for name, head in self.heads.items()}
 
+    @staticmethod
+    def layers(architecture: Architecture) -> dict[str, tuple[int, int]]:
+        """Name of every linear layer, with the widths of its input and output."""
+        heads = {f"heads.{name}": (architecture.width, size) for name, size in architecture.heads.items()}
+        return perceptron_layers("trunk", trunk_sizes(architecture)) | heads
 
-def blank(architecture: Architecture) -> FieldNet:
+
+KINDS: dict[str, type[nn.Module]] = {"field": FieldNet}
+
+
+def trunk_sizes(architecture: Architecture) -> list[int]:
+    """Widths of the trunk's input and of its hidden layers."""
+    return [architecture.dim + N_FEATURES, *[architecture.width] * architecture.depth]
+
+
+def perceptron(sizes: Sequence[int]) -> nn.Sequential:
+    """Linear layers of these widths, each followed by SiLU."""
+    layers = [nn.Linear(*pair) for pair in itertools.pairwise(sizes)]
+    return nn.Sequential(*[part for layer in layers for part in (layer, nn.SiLU())])
+
+
+def perceptron_layers(name: str, sizes: Sequence[int]) -> dict[str, tuple[int, int]]:
+    """Names and widths of the linear layers of `perceptron(sizes)`."""
+    return {f"{name}.{2 * k}": pair for k, pair in enumerate(itertools.pairwise(sizes))}
+
+
+def blank(architecture: Architecture) -> nn.Module:
     """Build a network whose values are yet to be set; the global random state is left alone."""
     with torch.random.fork_rng(devices=[]):
-        return FieldNet(architecture)
+        return KINDS[architecture.kind](architecture)
 
 
-def fresh(architecture: Architecture, *, seed: int) -> FieldNet:
+def fresh(architecture: Architecture, *, seed: int) -> nn.Module:
     """Build a network with initial values from `seed` alone."""
     generator = torch.Generator().manual_seed(seed)
     net = blank(architecture)
@@ -93,16 +154,15 @@ def fresh(architecture: Architecture, *, seed: int) -> FieldNet:
             nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
             nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
     with torch.no_grad():
-        for head in net.heads.values():
+        for head in getattr(net, "heads", nn.ModuleDict()).values():
             head.weight.mul_(LAST_LAYER)
             head.bias.zero_()
     return net
 
 
 def shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every weight of a network, without building it."""
-    sizes = [architecture.dim + N_FEATURES, *[architecture.width] * architecture.depth]
-    layers = {f"trunk.{2 * k}": pair for k, pair in enumerate(itertools.pairwise(sizes))}
-    layers |= {f"heads.{name}": (architecture.width, size) for name, size in architecture.heads.items()}
+    """Name and shape of every weight and table of a network, without building it."""
+    layers = KINDS[architecture.kind].layers(architecture)
     found = {f"{name}.weight": (after, before) for name, (before, after) in layers.items()}
-    return found | {f"{name}.bias": (after,) for name, (_, after) in layers.items()}
+    found |= {f"{name}.bias": (after,) for name, (_, after) in layers.items()}
+    return found | {name: tuple(shape) for name, shape in architecture.tables.items()}

@@ -6,24 +6,37 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from dynamics.errors import ModelError
 from models import checkpoint as files
 from models.adam import AdamW
-from models.networks import FieldNet
 
 CHECKPOINT_SECONDS = 5.0
+COUNTERS = ("step", "phase", "began", "level")
 
 
 @dataclass
 class Progression:
     """Where training stands; all of it goes into a checkpoint."""
 
-    net: FieldNet
+    net: nn.Module
     optimizer: AdamW
     average: dict[str, torch.Tensor]
     losses: np.ndarray
     step: int = 0
+    phase: int = 0
+    """Number of the phase that is being run."""
+    began: int = 0
+    """Step at which it began."""
+    level: int = 0
+    """Steps of the phase after which the learning rate began to fall; 0 as long as it has not."""
+
+    def enter(self, phase: int) -> None:
+        """Begin a phase: the network is kept, the optimiser begins anew."""
+        self.phase, self.began, self.level = phase, self.step, 0
+        for value in self.optimizer.state().values():
+            value.zero_()
 
 
 @dataclass(frozen=True)
@@ -64,13 +77,15 @@ def _pack(state: Progression) -> dict[str, np.ndarray]:
     tensors |= {f"average.{name}": value for name, value in state.average.items()}
     tensors |= {f"optimizer.{name}": value for name, value in state.optimizer.state().items()}
     arrays = {name: value.detach().numpy() for name, value in tensors.items()}
-    return arrays | {"losses": state.losses, "step": np.array(state.step)}
+    counters = {name: np.array(getattr(state, name)) for name in COUNTERS}
+    return arrays | {"losses": state.losses} | counters
 
 
 def _unpack(state: Progression, kept: dict[str, np.ndarray]) -> None:
     """Put a packed state in place of the present one."""
     tensors = {name: torch.from_numpy(value.copy()) for name, value in kept.items()}
-    state.step = int(tensors.pop("step"))
+    for name in COUNTERS:
+        setattr(state, name, int(tensors.pop(name)))
     state.losses[:] = tensors.pop("losses").numpy()
     present = {"net": state.net.state_dict(), "average": state.average, "optimizer": state.optimizer.state()}
     for name, value in tensors.items():

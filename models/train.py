@@ -1,4 +1,4 @@
-"""The one training loop, and `fit`, which turns snapshots and a recipe into a model."""
+"""`fit` turns snapshots and a recipe into a model."""
 
 import contextlib
 import hashlib
@@ -6,60 +6,33 @@ import math
 import platform
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from dynamics.basis import StateBasis
-from dynamics.errors import DataError, Stopped, TrainingError
+from dynamics.errors import DataError, TrainingError
 from dynamics.field import Progress, no_progress
 from dynamics.snapshots import Snapshots
 from models import checkpoint as files
 from models import networks
-from models.adam import AdamW
 from models.cell_model import CellModel
 from models.config import TrainConfig, canonical_json, to_mapping
+from models.loop import DRAW, PAIRING_SHARE, Phase, start, train
 from models.methods import find, settings_of
-from models.networks import FieldNet
-from models.objectives.base import Batches, Objective, Problem, TrainingSettings
+from models.objectives.base import Method, Objective, Problem, TrainingSettings
 from models.resume import Keeper, Progression
 
-DRAW = 50
-"""Steps whose random draws are made at once."""
-WARM_UP = 0.05
-"""Share of the steps in which the learning rate rises."""
-PAIRING_SHARE = 0.2
-"""Share of the progress bar given to pairing."""
-REPORT_SECONDS = 0.12
 HISTORY = 200
 """Points of the loss history that are kept with a model."""
 BASE_STEPS, MANY_DIMS = 600, 12
 JUDGE_STEPS, JUDGE_BATCH = 16, 1024
-TRAIN, JUDGE = 1, 2
-"""Streams of random numbers drawn from one seed."""
-
-
-@dataclass
-class Reporter:
-    """Passes progress on a few times a second and stops the work when asked to."""
-
-    progress: Progress
-    steps: int
-    last: float = -math.inf
-
-    def __call__(self, state: Progression) -> None:
-        now = time.monotonic()
-        if now - self.last < REPORT_SECONDS and state.step < self.steps:
-            return
-        self.last = now
-        loss = float(state.losses[max(state.step - DRAW, 0) : state.step].mean())
-        share = PAIRING_SHARE + (1 - PAIRING_SHARE) * state.step / self.steps
-        message = f"Training: step {state.step:,} of {self.steps:,}"
-        if not self.progress(share, message, loss=loss, step=state.step, steps=self.steps):
-            raise Stopped
+JUDGE = 2
+"""Stream of random numbers drawn from the seed."""
 
 
 def fit(
@@ -101,22 +74,17 @@ def fit(
     began = time.perf_counter()
     settings, method = settings_of(config), find(config.method)
     snapshots = _narrowed(snapshots, config.dims)
+    _check_method(method, snapshots)
     shift, scale = standardisation(snapshots, whiten=config.whiten)
     with one_thread():
         problem = _problem(snapshots, shift, scale, seed=config.seed)
         objective = method.objective(problem, settings, progress=_first_part(progress))
         paired = time.perf_counter()
-        architecture = networks.suited(
-            snapshots.dim,
-            snapshots.n_cells,
-            heads=method.objective.heads(snapshots.dim),
-            width=settings.width,
-            depth=settings.depth,
-        )
-        steps = settings.steps or suited_steps(snapshots)
-        state = start(networks.fresh(architecture, seed=config.seed), settings, steps=steps)
-        keeper = Keeper(checkpoint, key=_key(snapshots, config, settings, steps=steps))
-        train(objective, state, settings, seed=config.seed, progress=progress, keeper=keeper)
+        net = _network(objective, settings, n_cells=snapshots.n_cells, seed=config.seed)
+        phases = _phases(objective, settings, steps=settings.steps or suited_steps(snapshots))
+        state = start(net, settings, phases=phases)
+        keeper = Keeper(checkpoint, key=_key(snapshots, config, settings, steps=len(state.losses)))
+        train(phases, state, settings, seed=config.seed, progress=progress, keeper=keeper)
         summary = _summary(objective, state, settings, seed=config.seed)
     keeper.remove()
     seconds = {"pairing": paired - began, "total": time.perf_counter() - began}
@@ -128,7 +96,7 @@ def fit(
         whiten=config.whiten,
         axis=snapshots.axis,
         rep=snapshots.rep,
-        architecture=architecture,
+        architecture=net.architecture,
         net=state.net,
         clock=objective.clock,
         shift=shift,
@@ -139,70 +107,6 @@ def fit(
         summary=summary | {"seconds": seconds},
         basis=basis,
     )
-
-
-def train(
-    objective: Objective,
-    state: Progression,
-    settings: TrainingSettings,
-    *,
-    seed: int,
-    progress: Progress = no_progress,
-    keeper: Keeper | None = None,
-) -> None:
-    """Run the steps that are left, in place; `state.net` then holds the result.
-
-    What a step draws depends on the seed and on its number only, so a resumed run repeats an undisturbed one.
-    """
-    keeper = keeper or Keeper(None, key="")
-    if (message := keeper.restore(state)) and not progress(PAIRING_SHARE, message):
-        raise Stopped
-    steps = len(state.losses)
-    report = Reporter(progress, steps)
-    try:
-        while state.step < steps:
-            block, first = divmod(state.step, DRAW)
-            rng = np.random.default_rng([seed, TRAIN, block])
-            batches = objective.draw(rng, steps=DRAW, batch=settings.batch)
-            for k in range(first, min(DRAW, steps - block * DRAW)):
-                _advance(objective, state, {name: drawn[k] for name, drawn in batches.items()}, settings)
-                report(state)
-                keeper.keep(state)
-    except Stopped:
-        keeper.keep(state, now=True)
-        raise
-    if state.average:
-        state.net.load_state_dict(state.average)
-
-
-def start(net: FieldNet, settings: TrainingSettings, *, steps: int) -> Progression:
-    """Return the state before the first step."""
-    optimizer = AdamW(net.parameters(), weight_decay=settings.weight_decay)
-    average = {name: value.clone() for name, value in net.state_dict().items()} if settings.average else {}
-    return Progression(net, optimizer, average, np.zeros(steps, np.float32))
-
-
-def _advance(objective: Objective, state: Progression, batch: Batches, settings: TrainingSettings) -> None:
-    """Make one step."""
-    loss = objective.loss(state.net, batch)
-    state.losses[state.step] = value = float(loss.detach())
-    if not math.isfinite(value):
-        raise TrainingError(
-            f"Training stopped at step {state.step + 1:,} of {len(state.losses):,}: the loss is no longer a "
-            f"number ({value}). Train again with a smaller learning rate than {settings.learning_rate:g}."
-        )
-    gradients = list(torch.autograd.grad(loss, state.optimizer.parameters))
-    rate = _learning_rate(state.step, len(state.losses), settings.learning_rate)
-    state.optimizer.step(gradients, rate=rate, clip=settings.clip)
-    state.step += 1
-    for name, value in state.net.state_dict().items() if state.average else ():
-        state.average[name].lerp_(value, 1 - settings.average)
-
-
-def _learning_rate(step: int, steps: int, highest: float) -> float:
-    """Rise in a straight line over the first steps, then fall along a cosine to zero."""
-    rise = min((step + 1) / max(WARM_UP * steps, 1), 1.0)
-    return highest * rise * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
 def standardisation(snapshots: Snapshots, *, whiten: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -273,10 +177,49 @@ def _narrowed(snapshots: Snapshots, dims: int | None) -> Snapshots:
     return replace(snapshots, states=np.ascontiguousarray(snapshots.states[:, :dims]))
 
 
+def _check_method(method: Method, snapshots: Snapshots) -> None:
+    """Refuse data that a method cannot learn from."""
+    if snapshots.n_times < method.min_times:
+        raise DataError(
+            f"The method {method.name} needs {method.min_times} times or more; the snapshots have "
+            f"{snapshots.n_times}. Choose ot-cfm, which needs two."
+        )
+    if method.max_dim is not None and snapshots.dim > method.max_dim:
+        raise DataError(
+            f"The method {method.name} can handle up to {method.max_dim} dimensions; the snapshots have "
+            f"{snapshots.dim}. Choose fewer leading dimensions, or another method."
+        )
+
+
+def _network(objective: Objective, settings: TrainingSettings, *, n_cells: int, seed: int) -> nn.Module:
+    """Build the objective's network, with its first weights and its tables."""
+    dim, tables = objective.problem.dim, objective.tables()
+    architecture = networks.suited(
+        dim,
+        n_cells,
+        heads=objective.heads(dim, settings),
+        width=settings.width,
+        depth=settings.depth,
+        kind=objective.kind,
+        tables={name: table.shape for name, table in tables.items()},
+    )
+    net = networks.fresh(architecture, seed=seed)
+    for name, table in tables.items():
+        getattr(net, name).copy_(torch.from_numpy(np.asarray(table, np.float32)))
+    return net
+
+
+def _phases(objective: Objective, settings: TrainingSettings, *, steps: int) -> tuple[Phase, ...]:
+    later = (Phase(other, n, rate, settles=False) for other, n, rate in objective.refinements())
+    return (Phase(objective, steps, settings.learning_rate), *later)
+
+
 def _problem(snapshots: Snapshots, shift: np.ndarray, scale: np.ndarray, *, seed: int) -> Problem:
     scaled = ((snapshots.states - shift) / scale).astype(np.float32)
     states = tuple(scaled[snapshots.rows(k)] for k in range(snapshots.n_times))
-    return Problem(states, np.asarray(snapshots.axis.values, np.float64), seed)
+    growth = snapshots.prior_growth
+    prior = None if growth is None else tuple(growth[snapshots.rows(k)] for k in range(snapshots.n_times))
+    return Problem(states, np.asarray(snapshots.axis.values, np.float64), seed, prior)
 
 
 def _first_part(progress: Progress) -> Progress:
@@ -286,7 +229,9 @@ def _first_part(progress: Progress) -> Progress:
 def _key(snapshots: Snapshots, config: TrainConfig, settings: TrainingSettings, *, steps: int) -> str:
     """What a checkpoint must agree with to be resumed: the data, the whole recipe and the versions."""
     recipe = config.to_json() | {"settings": to_mapping(settings), "steps": steps}
-    text = canonical_json([recipe, snapshots.fingerprint, versions()])
+    prior = snapshots.prior_growth
+    grown = None if prior is None else hashlib.sha256(prior.tobytes()).hexdigest()
+    text = canonical_json([recipe, snapshots.fingerprint, grown, versions()])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -322,8 +267,9 @@ def _summary(
         "loss": _history(state.losses),
         "n_cells": [len(states) for states in objective.problem.states],
         "couplings": [coupling.to_json() for coupling in objective.couplings],
-        "warnings": _warnings(final, reference, settings),
+        "warnings": [*_warnings(final, reference, settings), *objective.problem.notes],
         "versions": versions(),
+        "figures": objective.figures(state.net),
     }
 
 

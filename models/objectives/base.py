@@ -1,20 +1,31 @@
-"""What the training loop asks of an objective, and the settings that all objectives share."""
+"""What the training loop asks of an objective, the settings that all share, and what makes a method."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from torch import nn
 
 from dynamics.coupling import Coupling
 from dynamics.field import Progress
 from models.clock import Clock
 from models.config import knob
-from models.networks import FieldNet
 
 Batches = Mapping[str, torch.Tensor]
 """Named tensors; those that `draw` returns have a leading axis of training steps."""
+
+PURPOSES = {
+    "where": "Where do cells go?",
+    "sure": "How sure is one cell's path?",
+    "growth": "Does the population grow or die?",
+    "landscape": "Is there a landscape that cells roll down?",
+    "classic": "Compare with a classic neural ODE",
+    "instant": "An answer at once, without a network",
+}
+"""What methods are for, in the biologist's words and in the order in which they are offered."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +35,8 @@ class TrainingSettings:
     steps: int | None = knob(
         None,
         label="Training steps",
-        help="How long to train. Left empty, it is chosen from the data; more steps than that rarely help.",
+        help="The longest that training may take; it ends earlier where the loss no longer falls. "
+        "Left empty, it is chosen from the data; more steps than that rarely help.",
         min=10,
         max=200_000,
     )
@@ -85,6 +97,10 @@ class Problem:
     times: np.ndarray
     """(n_times,) float64, rising, in the data's unit."""
     seed: int
+    prior_growth: tuple[np.ndarray, ...] | None = None
+    """Growth rate expected of each cell from its genes, per unit of time, (n_k,) at each time."""
+    notes: list[str] = field(default_factory=list)
+    """What an objective wants said with the model, one sentence each."""
 
     @property
     def dim(self) -> int:
@@ -102,6 +118,10 @@ class Objective(ABC):
     and for the loss of each.
     """
 
+    kind: ClassVar[str] = "field"
+    """Kind of network, one of `models.networks.KINDS`."""
+    evaluations: ClassVar[float] = 1.0
+    """Cost of one step, in forward and backward passes of one batch through the network."""
     clock: Clock
     couplings: tuple[Coupling, ...]
 
@@ -110,17 +130,47 @@ class Objective(ABC):
 
     @staticmethod
     @abstractmethod
-    def heads(dim: int) -> dict[str, int]:
+    def heads(dim: int, settings: TrainingSettings) -> dict[str, int]:
         """Name and width of the network's outputs."""
+
+    def tables(self) -> Mapping[str, np.ndarray]:
+        """Arrays that are kept with the weights, float32, by name; fixed once the objective is made."""
+        return {}
 
     @abstractmethod
     def draw(self, rng: np.random.Generator, *, steps: int, batch: int) -> Batches:
         """Sample everything that is random in `steps` steps at once; each tensor is (steps, batch, ...)."""
 
     @abstractmethod
-    def loss(self, net: FieldNet, batch: Batches) -> torch.Tensor:
+    def loss(self, net: nn.Module, batch: Batches) -> torch.Tensor:
         """Loss of one step."""
 
     @abstractmethod
     def reference(self, batches: Batches) -> float:
         """Loss of the best answer that ignores state and time; a trained network must be below it."""
+
+    def refinements(self) -> tuple[tuple["Objective", int, float], ...]:
+        """What follows on the same network: objective, steps and learning rate of each further phase."""
+        return ()
+
+    def figures(self, net: nn.Module) -> dict[str, Any]:
+        """Further figures of the trained network, for the model's summary; what JSON can hold."""
+        return {}
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to learn dynamics, with what a user must know to choose it."""
+
+    name: str
+    title: str
+    purpose: str
+    """One of `PURPOSES`."""
+    summary: str
+    reference: str
+    use_when: str
+    cannot: str
+    settings: type[TrainingSettings]
+    objective: type[Objective]
+    min_times: int = 2
+    max_dim: int | None = None

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional
 
 from dynamics.coupling import Coupling, couple
@@ -12,8 +13,7 @@ from dynamics.errors import Stopped
 from dynamics.field import Progress, no_progress
 from models.clock import Clock, typical_speeds
 from models.config import knob
-from models.networks import FieldNet
-from models.objectives.base import Batches, Objective, Problem, TrainingSettings
+from models.objectives.base import Batches, Method, Objective, Problem, TrainingSettings
 from models.paths import Straight
 
 
@@ -75,7 +75,7 @@ class FlowMatching(Objective):
         return "independent"
 
     @staticmethod
-    def heads(dim: int) -> dict[str, int]:
+    def heads(dim: int, settings: TrainingSettings) -> dict[str, int]:
         return {"velocity": dim}
 
     def _couplings(self, settings: FlowMatchingSettings, progress: Progress) -> Iterator[Coupling]:
@@ -105,7 +105,7 @@ class FlowMatching(Objective):
         rate = (1 / (gap * self.clock.speed(t))).float()
         return {"z": point.xs, "time": self.clock.features(t), "velocity": rate[..., None] * point.us}
 
-    def loss(self, net: FieldNet, batch: Batches) -> torch.Tensor:
+    def loss(self, net: nn.Module, batch: Batches) -> torch.Tensor:
         """Mean squared error of the velocity, in units of the squared typical speed."""
         return functional.mse_loss(net(batch["time"], batch["z"])["velocity"], batch["velocity"])
 
@@ -121,3 +121,31 @@ class TransportFlowMatching(FlowMatching):
     @staticmethod
     def pairing(settings: TransportSettings) -> str:
         return settings.pairing
+
+
+METHODS = (
+    Method(
+        name="ot-cfm",
+        title="Flow matching with optimal transport",
+        purpose="where",
+        summary="Cells of neighbouring times are paired so that the total movement is least; a network "
+        "then learns the velocity that carries each cell along its straight path.",
+        reference="Tong et al., Improving and generalizing flow-based generative models with minibatch "
+        "optimal transport, TMLR 2024; Lipman et al., ICLR 2023.",
+        use_when="You want to know where cells go between measured times. The best first choice.",
+        cannot="It gives one path per cell, without chance; growth and death of cells count as movement.",
+        settings=TransportSettings,
+        objective=TransportFlowMatching,
+    ),
+    Method(
+        name="i-cfm",
+        title="Flow matching with random pairs",
+        purpose="where",
+        summary="Cells are paired at random; the network learns the average velocity over all pairs.",
+        reference="Tong et al., TMLR 2024; Liu et al., Rectified flow, ICLR 2023.",
+        use_when="You want a baseline that assumes nothing about which cell becomes which.",
+        cannot="Paths bend towards the mean of all cells; one cell's path means less than with ot-cfm.",
+        settings=FlowMatchingSettings,
+        objective=FlowMatching,
+    ),
+)

@@ -19,6 +19,9 @@ from models.config import TrainConfig
 from models.train import fit
 
 
+SHAPE = {"dim": 3, "width": 8, "depth": 1, "heads": {"velocity": 3}, "kind": "field", "tables": {}}
+
+
 @pytest.fixture(scope="module")
 def model():
     rng = np.random.default_rng(0)
@@ -171,16 +174,19 @@ HEADERS = {
     "setting out of range": ({"settings": {"steps": 10**9}}, "steps"),
     "settings incomplete": ({"settings": {}}, "incomplete"),
     "huge network": (
-        {"architecture": {"dim": 3, "width": 10**9, "depth": 1, "heads": {"velocity": 3}}},
+        {"architecture": SHAPE | {"width": 10**9, "heads": {"velocity": 3}}},
         "shape",
     ),
     "network of another width": (
-        {"architecture": {"dim": 3, "width": 9, "depth": 1, "heads": {"velocity": 3}}},
+        {"architecture": SHAPE | {"width": 9, "heads": {"velocity": 3}}},
         "not those of its network",
     ),
-    "foreign heads": ({"architecture": {"dim": 3, "width": 8, "depth": 1, "heads": {"exec": 3}}}, "method"),
+    "foreign heads": ({"architecture": SHAPE | {"width": 8, "heads": {"exec": 3}}}, "method"),
+    "unknown kind": ({"architecture": SHAPE | {"kind": ["field"]}}, "shape"),
+    "endless table": ({"architecture": SHAPE | {"tables": {"a": [10**12]}}}, "shape"),
+    "table that is no table": ({"architecture": SHAPE | {"tables": {"a": 3}}}, "tables"),
     "more in the network": (
-        {"architecture": {"dim": 3, "width": 8, "depth": 1, "heads": {"velocity": 3}, "extra": 1}},
+        {"architecture": SHAPE | {"width": 8, "heads": {"velocity": 3}, "extra": 1}},
         "shape",
     ),
     "seed": ({"seed": -1}, "seed"),

@@ -10,7 +10,7 @@ from clouds import drifting
 
 from dynamics.errors import DataError, SettingsError, Stopped, TrainingError
 from dynamics.snapshots import Snapshots, from_arrays
-from models import checkpoint, resume, train
+from models import checkpoint, loop, resume
 from models.config import TrainConfig
 from models.train import fit
 
@@ -32,7 +32,7 @@ def stop_at(step: int):
 @pytest.fixture
 def every_step(monkeypatch):
     """Report and keep at every step instead of a few times a second."""
-    monkeypatch.setattr(train, "REPORT_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "REPORT_SECONDS", 0.0)
     monkeypatch.setattr(resume, "CHECKPOINT_SECONDS", 0.0)
 
 
