@@ -18,7 +18,6 @@ from models import checkpoint
 from models.config import TrainConfig
 from models.train import fit
 
-
 SHAPE = {"dim": 3, "width": 8, "depth": 1, "heads": {"velocity": 3}, "kind": "field", "tables": {}}
 
 
