@@ -2,10 +2,15 @@
 
 from dynamics.errors import SettingsError
 from models.config import TrainConfig, from_mapping
-from models.objectives import flow_matching
+from models.objectives import flow_matching, spline
 from models.objectives.base import Method, TrainingSettings
 
-METHODS: dict[str, Method] = {method.name: method for method in (*flow_matching.METHODS,)}
+FAMILIES = (
+    flow_matching,
+    spline,
+)
+"""In the order in which their methods are offered."""
+METHODS: dict[str, Method] = {method.name: method for family in FAMILIES for method in family.METHODS}
 
 
 def find(name: str) -> Method:

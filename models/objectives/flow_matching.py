@@ -14,7 +14,7 @@ from dynamics.field import Progress, no_progress
 from models.clock import Clock, typical_speeds
 from models.config import knob
 from models.objectives.base import Batches, Method, Objective, Problem, TrainingSettings
-from models.paths import Straight
+from models.paths import PathPoint, Straight
 
 
 @dataclass(frozen=True)
@@ -95,15 +95,30 @@ class FlowMatching(Objective):
         self, k: int, rng: np.random.Generator, shape: tuple[int, int]
     ) -> dict[str, torch.Tensor]:
         start, gap = self.problem.times[k], self.problem.times[k + 1] - self.problem.times[k]
-        i, j = (rows.reshape(shape) for rows in self.couplings[k].sample(shape[0] * shape[1], rng))
-        x0 = torch.from_numpy(self.problem.states[k][i])
-        x1 = torch.from_numpy(self.problem.states[k + 1][j])
+        pairs = self.couplings[k].sample(shape[0] * shape[1], rng)
         s = torch.from_numpy((np.arange(shape[1]) + rng.random(shape)) / shape[1])
-        eps = torch.from_numpy(rng.standard_normal(x0.shape, np.float32)) if self.path.sigma else None
-        point = self.path(x0, x1, s[..., None].float(), eps)
+        point = self.points(k, pairs, s.reshape(-1, 1).float(), rng)
         t = start + gap * s
         rate = (1 / (gap * self.clock.speed(t))).float()
-        return {"z": point.xs, "time": self.clock.features(t), "velocity": rate[..., None] * point.us}
+        velocity = rate[..., None] * point.us.reshape(*shape, -1)
+        return {"z": point.xs.reshape(*shape, -1), "time": self.clock.features(t), "velocity": velocity}
+
+    def points(
+        self, k: int, pairs: tuple[np.ndarray, np.ndarray], s: torch.Tensor, rng: np.random.Generator
+    ) -> PathPoint:
+        """Sample a point on the path of each pair of interval `k`.
+
+        Parameters
+        ----------
+        pairs : (n,), (n,)
+            Rows of the cells at the two ends.
+        s : (n, 1)
+            Position along each path.
+        """
+        x0 = torch.from_numpy(self.problem.states[k][pairs[0]])
+        x1 = torch.from_numpy(self.problem.states[k + 1][pairs[1]])
+        eps = torch.from_numpy(rng.standard_normal(x0.shape, np.float32)) if self.path.sigma else None
+        return self.path(x0, x1, s, eps)
 
     def loss(self, net: nn.Module, batch: Batches) -> torch.Tensor:
         """Mean squared error of the velocity, in units of the squared typical speed."""

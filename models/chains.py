@@ -1,0 +1,113 @@
+"""Chains: one cell of every time, joined through all pairings, and smooth curves through them."""
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+from scipy.interpolate import PchipInterpolator
+from scipy.linalg import solve_banded
+
+from dynamics.coupling import Coupling
+
+
+class Chains:
+    """Draws chains of cells: a pair of one interval, prolonged forward and backward through all the others.
+
+    Every prolongation follows the pairing of its interval given the cell that is reached, so that each cell
+    of each time appears as often as the pairings say.
+
+    References
+    ----------
+    Rohbeck et al., Modeling complex system dynamics with flow matching across time and conditions, ICLR 2025
+    (multi-marginal flow matching along splines through chained optimal transport).
+    """
+
+    def __init__(self, couplings: Sequence[Coupling]) -> None:
+        self.couplings = tuple(couplings)
+
+    def draw(self, k: int, pairs: tuple[np.ndarray, np.ndarray], rng: np.random.Generator) -> np.ndarray:
+        """Prolong pairs `(i, j)` of interval `k`, each (n,), to rows of every time, (n_times, n)."""
+        rows = np.empty((len(self.couplings) + 1, len(pairs[0])), np.int64)
+        rows[k], rows[k + 1] = pairs
+        for q in range(k + 1, len(self.couplings)):
+            rows[q + 1] = self._forward[q](rows[q], rng)
+        for q in range(k - 1, -1, -1):
+            rows[q] = self._backward[q](rows[q + 1], rng)
+        return rows
+
+    @cached_property
+    def _forward(self) -> list["_Partners"]:
+        return [_Partners(one.i, one.j, one.weight, one.sizes[0]) for one in self.couplings]
+
+    @cached_property
+    def _backward(self) -> list["_Partners"]:
+        return [_Partners(one.j, one.i, one.weight, one.sizes[1]) for one in self.couplings]
+
+
+class _Partners:
+    """Draws a partner of each given cell, in proportion to the weight of the pair."""
+
+    def __init__(self, own: np.ndarray, other: np.ndarray, weight: np.ndarray, n: int) -> None:
+        order = np.argsort(own, kind="stable")
+        self.other, self.ends = other[order], np.cumsum(weight[order])
+        self.first = np.searchsorted(own[order], np.arange(n))
+        self.last = np.searchsorted(own[order], np.arange(n), side="right") - 1
+
+    def __call__(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        first, last = self.first[rows], self.last[rows]
+        low = np.where(first > 0, self.ends[first - 1], 0.0)
+        drawn = low + (self.ends[last] - low) * rng.random(len(rows))
+        return self.other[np.clip(np.searchsorted(self.ends, drawn, side="right"), first, last)]
+
+
+def natural_slopes(times: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Slopes at the knots of the natural cubic spline through `points`, (n_times, ...), same shape.
+
+    References
+    ----------
+    de Boor, A practical guide to splines, 1978, chapter IV.
+    """
+    n, h = len(times), np.diff(times)
+    secants = np.diff(points, axis=0) / h.reshape(-1, *[1] * (points.ndim - 1))
+    if n == 2:
+        return np.concatenate([secants, secants])
+    bands = np.zeros((3, n))
+    bands[0, 1:] = [1.0, *h[:-1]]
+    bands[1] = [2.0, *(2 * (h[:-1] + h[1:])), 2.0]
+    bands[2, :-1] = [*h[1:], 1.0]
+    shape = (-1, *[1] * (points.ndim - 1))
+    middle = 3 * (h[1:].reshape(shape) * secants[:-1] + h[:-1].reshape(shape) * secants[1:])
+    right = np.concatenate([3 * secants[:1], middle, 3 * secants[-1:]])
+    return solve_banded((1, 1), bands, right.reshape(n, -1)).reshape(points.shape)
+
+
+def monotone_slopes(times: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Slopes at the knots of the cubic that never overshoots its points in any dimension; shape of `points`.
+
+    References
+    ----------
+    Fritsch and Butland, A method for constructing local monotone piecewise cubic interpolants, 1984.
+    """
+    if len(times) == 2:
+        return natural_slopes(times, points)
+    return PchipInterpolator(times, points, axis=0).derivative()(times)
+
+
+def cubic(
+    ends: tuple[np.ndarray, np.ndarray], slopes: tuple[np.ndarray, np.ndarray], *, gap: float, s: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Point and velocity per unit of time on the cubic with given ends and slopes, each (n, dim).
+
+    Parameters
+    ----------
+    s : (n, 1)
+        Position between the ends, from 0 to 1.
+    gap
+        Time between the ends.
+    """
+    (x0, x1), (m0, m1) = ends, slopes
+    straight = (x1 - x0) / gap
+    bend0, bend1 = m0 - straight, m1 - straight
+    x = x0 + s * (x1 - x0) + gap * s * (1 - s) * ((1 - s) * bend0 - s * bend1)
+    u = straight + (1 - s) * (1 - 3 * s) * bend0 + s * (3 * s - 2) * bend1
+    return x, u
