@@ -4,45 +4,30 @@ A file is read as if it came from a stranger: its header is checked against what
 written before a single tensor is looked at.
 """
 
-import hashlib
-import os
-import struct
-import tempfile
-from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.numpy import load as parse_tensors
-from safetensors.numpy import save as pack_tensors
 
 from dynamics.basis import StateBasis
 from dynamics.errors import ModelError, SettingsError
 from dynamics.times import TimeAxis
-from models import networks
+from models import container, networks
 from models.cell_model import CellModel
 from models.clock import Clock
-from models.config import MAX_SEED, canonical_json, from_mapping, to_mapping
-from models.header import damaged, numbers, parse, take, texts
+from models.config import MAX_SEED, from_mapping, to_mapping
+from models.container import FORMAT, PRODUCT_VERSION, Layout, is_size
+from models.header import damaged, numbers, take, texts
 from models.methods import METHODS
 from models.networks import Architecture
 
-PRODUCT_VERSION = "0.1.0"
-FORMAT = 1
-KIND, STATE_KIND = "driftscope-model", "driftscope-training"
-MAX_HEADER = 1_000_000
-MAX_TENSORS = 200
+KIND = "driftscope-model"
 MAX_TIMES, MAX_GENES, MAX_GENE_BYTES = 1_000, 200_000, 20_000_000
 LARGEST = 1e18
-DTYPES = {"F32": np.float32, "F64": np.float64, "U8": np.uint8, "I64": np.int64}
 NOT_SAVED = ("seconds",)
 """Parts of the summary that differ between equal runs, and are left out of the file."""
-
-Layout = dict[str, tuple[str, tuple[int, ...]]]
-"""Type and shape of each tensor."""
 
 
 def save(model: CellModel, path: Path) -> None:
@@ -57,7 +42,7 @@ def save(model: CellModel, path: Path) -> None:
             "basis.r2": np.asarray(model.basis.r2, np.float32),
         }
     tensors = {name: np.array(tensors[name], order="C") for name in sorted(tensors)}
-    _write(tensors, _describe(model) | {"kind": KIND}, Path(path))
+    container.write(tensors, _describe(model) | {"kind": KIND}, Path(path))
 
 
 def load(path: Path) -> CellModel:
@@ -69,38 +54,18 @@ def load(path: Path) -> CellModel:
         Not a model file, truncated, changed since it was written, written by a newer Driftscope, or
         describing something that Driftscope would not write; the message says which, and what to do.
     """
-    header, table, content = _open(Path(path), KIND)
+    header, table, content = container.read(Path(path), KIND)
     architecture = _architecture(header)
     layout = _layout(header, architecture)
-    tensors = _tensors(table, content, layout, header)
+    tensors = container.checked_tensors(table, content, layout, header)
     return _rebuild(header, architecture, tensors)
 
 
 def read_card(path: Path) -> dict[str, Any]:
     """Read what a model file says of itself, without its tensors: method, settings, times, summary, ..."""
-    header, _, _ = _open(Path(path), KIND, header_only=True)
+    header, _, _ = container.read(Path(path), KIND, header_only=True)
     card = {name: value for name, value in header.items() if name not in ("kind", "sha256", "architecture")}
     return {**card, "dim": _architecture(header).dim}
-
-
-def write_state(arrays: Mapping[str, np.ndarray], path: Path, *, key: str) -> None:
-    """Write a state of training, whole or not at all, marked with the run that it belongs to."""
-    tensors = {name: np.array(arrays[name], order="C") for name in sorted(arrays)}
-    _write(tensors, {"format": FORMAT, "kind": STATE_KIND, "key": key}, Path(path))
-
-
-def read_state(path: Path, *, key: str) -> dict[str, np.ndarray]:
-    """Read a state of training.
-
-    Raises
-    ------
-    ModelError
-        The file is damaged, or belongs to another run.
-    """
-    header, table, content = _open(Path(path), STATE_KIND)
-    if header.get("key") != key:
-        raise ModelError("the saved training state belongs to other data, another recipe or other versions.")
-    return _tensors(table, content, table, header)
 
 
 def _describe(model: CellModel) -> dict[str, Any]:
@@ -128,90 +93,6 @@ def _describe(model: CellModel) -> dict[str, Any]:
         "fingerprint": model.fingerprint,
         "summary": {name: value for name, value in model.summary.items() if name not in NOT_SAVED},
     }
-
-
-def _digest(tensors: Mapping[str, np.ndarray], header: Mapping[str, Any]) -> str:
-    """SHA-256 over the header and over names, types, shapes and values of the tensors, in order of name."""
-    described = {name: value for name, value in header.items() if name != "sha256"}
-    digest = hashlib.sha256(canonical_json(described).encode())
-    for name in sorted(tensors):
-        digest.update(f"{name} {tensors[name].dtype.str} {tensors[name].shape}\n".encode())
-        digest.update(tensors[name].tobytes())
-    return digest.hexdigest()
-
-
-def _write(tensors: Mapping[str, np.ndarray], header: Mapping[str, Any], path: Path) -> None:
-    """Write to a temporary name beside `path`, flush it to the disk and rename it."""
-    signed = {**header, "sha256": _digest(tensors, header)}
-    content = pack_tensors(dict(tensors), metadata={"driftscope": canonical_json(signed)})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def _open(path: Path, kind: str, *, header_only: bool = False) -> tuple[dict[str, Any], Layout, bytes]:
-    """Read a file's header, the table of its tensors and, unless told otherwise, its whole content."""
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            start = file.read(8)
-            length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
-            if not 2 <= length <= min(MAX_HEADER, size - 8):
-                raise damaged("it does not begin like one, or is cut short")
-            head = file.read(length)
-            table, header = _table(parse(head), size - 8 - length)
-            content = b"" if header_only else start + head + file.read()
-    except OSError as error:
-        raise ModelError(f"The model file cannot be opened: {error.strerror}. Choose it again.") from None
-    if header.get("kind") != kind:
-        raise damaged("it is a file of another kind")
-    if take(header, "format", int) > FORMAT:
-        raise ModelError(
-            f"The model was written by a newer Driftscope (file format {header['format']}; this version, "
-            f"{PRODUCT_VERSION}, reads up to {FORMAT}). Update Driftscope, or train the model again here."
-        )
-    return header, table, content
-
-
-def _table(outer: dict[str, Any], n_bytes: int) -> tuple[Layout, dict[str, Any]]:
-    """Check the list of tensors against the file's length; return it with Driftscope's own header."""
-    metadata = outer.pop("__metadata__", None)
-    if not isinstance(metadata, dict) or not isinstance(metadata.get("driftscope"), str):
-        raise damaged("it has no Driftscope header")
-    if len(outer) > MAX_TENSORS:
-        raise damaged(f"it holds {len(outer):,} tensors")
-    table, end = {}, 0
-    for name, entry in outer.items():
-        dtype, shape = (entry.get("dtype"), entry.get("shape")) if isinstance(entry, dict) else (None, None)
-        if (
-            not isinstance(dtype, str)
-            or dtype not in DTYPES
-            or not isinstance(shape, list)
-            or not all(_is_size(n) for n in shape)
-        ):
-            raise damaged(f'its tensor "{name:.40}" has no known type and shape')
-        table[name] = (dtype, tuple(shape))
-        end += int(np.prod([float(n) for n in shape])) * np.dtype(DTYPES[dtype]).itemsize
-    if end != n_bytes:
-        raise damaged(f"its tensors take {end:,} bytes, but {n_bytes:,} are there")
-    return table, parse(metadata["driftscope"])
-
-
-def _is_size(n: object) -> bool:
-    return type(n) is int and 0 <= n < 2**40
 
 
 def _is_usual(values: np.ndarray) -> bool:
@@ -262,23 +143,6 @@ def _layout(header: dict[str, Any], architecture: Architecture) -> Layout:
     return layout
 
 
-def _tensors(table: Layout, content: bytes, layout: Layout, header: dict[str, Any]) -> dict[str, np.ndarray]:
-    """Read the tensors once the table says exactly what it must; check that they are finite and unchanged."""
-    if table != layout:
-        odd = sorted(set(table.items()) ^ set(layout.items()))
-        raise damaged(f'its tensors are not those of its network (see "{odd[0][0]:.40}")')
-    try:
-        tensors = parse_tensors(content)
-    except SafetensorError:
-        raise damaged("its tensors do not lie where its header says") from None
-    for name, values in tensors.items():
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
-            raise damaged(f'its tensor "{name}" holds values that are not finite')
-    if _digest(tensors, header) != take(header, "sha256", str):
-        raise damaged("it changed after it was written")
-    return tensors
-
-
 def _rebuild(header: dict[str, Any], architecture: Architecture, tensors: dict[str, np.ndarray]) -> CellModel:
     net = networks.blank(architecture)
     net.load_state_dict(
@@ -320,7 +184,7 @@ def _axis(times: dict[str, Any]) -> TimeAxis:
     n_cells = take(times, "n_cells", list)
     if not 2 <= len(values) <= MAX_TIMES or not len(values) == len(labels) == len(n_cells):
         raise damaged("its times are incomplete")
-    if not _is_usual(np.diff(values)) or not all(_is_size(n) for n in n_cells):
+    if not _is_usual(np.diff(values)) or not all(is_size(n) for n in n_cells):
         raise damaged("its times do not rise")
     return TimeAxis(labels=labels, values=values, unit=take(times, "unit", str)[:40], n_cells=tuple(n_cells))
 

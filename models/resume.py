@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from dynamics.errors import ModelError
-from models import checkpoint as files
+from models import container
 from models.adam import AdamW
 
 CHECKPOINT_SECONDS = 5.0
@@ -53,7 +53,7 @@ class Keeper:
         if self.path is None or not self.path.exists():
             return ""
         try:
-            kept = files.read_state(self.path, key=self.key)
+            kept = container.read_state(self.path, key=self.key)
         except ModelError as error:
             return f"Starting from the first step: {error}"
         _unpack(state, kept)
@@ -63,7 +63,7 @@ class Keeper:
         """Write the state if the last time is long enough ago."""
         if self.path is None or not (now or time.monotonic() - self.written[-1] >= CHECKPOINT_SECONDS):
             return
-        files.write_state(_pack(state), self.path, key=self.key)
+        container.write_state(_pack(state), self.path, key=self.key)
         self.written[-1] = time.monotonic()
 
     def remove(self) -> None:

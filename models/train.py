@@ -18,10 +18,10 @@ from dynamics.basis import StateBasis
 from dynamics.errors import DataError, TrainingError
 from dynamics.field import Progress, no_progress
 from dynamics.snapshots import Snapshots
-from models import checkpoint as files
 from models import networks
 from models.cell_model import CellModel
 from models.config import TrainConfig, canonical_json, to_mapping
+from models.container import PRODUCT_VERSION
 from models.loop import DRAW, PAIRING_SHARE, Phase, start, train
 from models.methods import find, settings_of
 from models.objectives.base import Method, Objective, Problem, TrainingSettings
@@ -238,7 +238,7 @@ def _key(snapshots: Snapshots, config: TrainConfig, settings: TrainingSettings, 
 def versions() -> dict[str, str]:
     """Versions of what the result depends on."""
     return {
-        "driftscope": files.PRODUCT_VERSION,
+        "driftscope": PRODUCT_VERSION,
         "python": platform.python_version(),
         "numpy": np.__version__,
         "torch": torch.__version__,

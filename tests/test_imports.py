@@ -25,7 +25,7 @@ ONLY_IN = {
     "ot": ("dynamics/coupling.py", "dynamics/metrics.py"),
     "dask": ("jobs/",),
     "distributed": ("jobs/",),
-    "safetensors": ("models/checkpoint.py",),
+    "safetensors": ("models/container.py",),
     "pickle": (),
     "joblib": (),
     "yaml": (),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ class FlowMatchingSettings(TrainingSettings):
         min=0.0,
         max=2.0,
         unit="× the spread of the states",
+        advanced=True,
     )
 
 
@@ -44,6 +46,7 @@ class TransportSettings(FlowMatchingSettings):
             "exact": "exact (slow above 2,000 cells a time)",
             "bisection": "near-exact, fast",
         },
+        advanced=True,
     )
 
 
@@ -59,6 +62,9 @@ class FlowMatching(Objective):
     ----------
     Lipman et al., Flow matching for generative modeling, ICLR 2023; Tong et al., TMLR 2024 (I-CFM, OT-CFM).
     """
+
+    margin: ClassVar[float] = 0.0
+    """Share of each interval, at either end, in which nothing is drawn."""
 
     def __init__(
         self, problem: Problem, settings: FlowMatchingSettings, *, progress: Progress = no_progress
@@ -83,7 +89,11 @@ class FlowMatching(Objective):
         for k, (x0, x1) in enumerate(zip(self.problem.states[:-1], self.problem.states[1:], strict=True)):
             if not progress(k / n, f"Pairing cells of time {k + 1} of {n + 1} with those of time {k + 2}"):
                 raise Stopped
-            yield couple(x0, x1, name=self.pairing(settings), seed=self.problem.seed)
+            yield self.paired(x0, x1, settings)
+
+    def paired(self, x0: np.ndarray, x1: np.ndarray, settings: FlowMatchingSettings) -> Coupling:
+        """Pair the cells of one interval, given by their scaled states."""
+        return couple(x0, x1, name=self.pairing(settings), seed=self.problem.seed)
 
     def draw(self, rng: np.random.Generator, *, steps: int, batch: int) -> Batches:
         """Sample paths for `steps` steps: states, time features and velocities to learn."""
@@ -97,11 +107,14 @@ class FlowMatching(Objective):
         start, gap = self.problem.times[k], self.problem.times[k + 1] - self.problem.times[k]
         pairs = self.couplings[k].sample(shape[0] * shape[1], rng)
         s = torch.from_numpy((np.arange(shape[1]) + rng.random(shape)) / shape[1])
+        s = self.margin + (1 - 2 * self.margin) * s
         point = self.points(k, pairs, s.reshape(-1, 1).float(), rng)
         t = start + gap * s
         rate = (1 / (gap * self.clock.speed(t))).float()
         velocity = rate[..., None] * point.us.reshape(*shape, -1)
-        return {"z": point.xs.reshape(*shape, -1), "time": self.clock.features(t), "velocity": velocity}
+        extra = {name: value.reshape(*shape, -1) for name, value in point.extra.items()}
+        z = point.xs.reshape(*shape, -1)
+        return {"z": z, "time": self.clock.features(t), "velocity": velocity, **extra}
 
     def points(
         self, k: int, pairs: tuple[np.ndarray, np.ndarray], s: torch.Tensor, rng: np.random.Generator

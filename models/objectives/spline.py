@@ -80,8 +80,8 @@ METHODS = (
         reference="Rohbeck et al., Modeling complex system dynamics with flow matching across time and "
         "conditions, ICLR 2025; Lipman et al., ICLR 2023.",
         use_when="You have four times or more, many cells, and motion that turns steadily.",
-        cannot="With few or noisy cells a curve may swing to where no cells are. With two times it is the same "
-        "as ot-cfm.",
+        cannot="With few or noisy cells a curve may swing to where no cells are. With two times it is "
+        "the same as ot-cfm.",
         settings=SplineSettings,
         objective=SplineFlowMatching,
     ),

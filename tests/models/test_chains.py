@@ -1,5 +1,7 @@
 """Chains follow the pairings; the curves through them are the textbook's."""
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy.interpolate import CubicSpline, PchipInterpolator
@@ -36,7 +38,7 @@ def test_between_two_times_the_curve_is_straight(rng, slopes):
 
 def test_chains_keep_their_pair_and_follow_one_to_one_pairings(rng):
     clouds = [rng.standard_normal((60, 2)) for _ in range(4)]
-    couplings = [couple(*pair, name="exact") for pair in zip(clouds[:-1], clouds[1:], strict=True)]
+    couplings = [couple(*pair, name="exact") for pair in itertools.pairwise(clouds)]
     rows = Chains(couplings).draw(1, (couplings[1].i, couplings[1].j), rng)
     for k, one in enumerate(couplings):
         assert set(zip(rows[k], rows[k + 1], strict=True)) == set(zip(one.i, one.j, strict=True))
@@ -44,7 +46,7 @@ def test_chains_keep_their_pair_and_follow_one_to_one_pairings(rng):
 
 def test_every_cell_appears_as_often_as_the_pairings_say(rng):
     clouds = [rng.standard_normal((n, 2)) for n in (20, 31, 12)]
-    couplings = [couple(*pair, name="exact") for pair in zip(clouds[:-1], clouds[1:], strict=True)]
+    couplings = [couple(*pair, name="exact") for pair in itertools.pairwise(clouds)]
     rows = Chains(couplings).draw(0, couplings[0].sample(60_000, rng), rng)
     for k, cloud in enumerate(clouds):
         share = np.bincount(rows[k], minlength=len(cloud)) / 60_000

@@ -14,7 +14,7 @@ from safetensors.numpy import save as pack_tensors
 
 from dynamics.basis import StateBasis
 from dynamics.errors import ModelError
-from models import checkpoint
+from models import checkpoint, container
 from models.config import TrainConfig
 from models.train import fit
 
@@ -46,7 +46,7 @@ def parts(content: bytes) -> tuple[dict, dict]:
 def packed(header: dict | str, tensors: dict, *, signed: bool = True) -> bytes:
     """A file with this header, its digest made to fit as a forger would."""
     if isinstance(header, dict) and signed:
-        header = header | {"sha256": checkpoint._digest(tensors, header)}
+        header = header | {"sha256": container.digest(tensors, header)}
     text = header if isinstance(header, str) else json.dumps(header)
     return pack_tensors(tensors, metadata={"driftscope": text})
 
@@ -109,7 +109,7 @@ def test_a_file_appears_whole_or_not_at_all(model, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint.os, "fsync", full)
+    monkeypatch.setattr(container.os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
         checkpoint.save(model, path)
     assert path.read_bytes() == before
@@ -330,9 +330,9 @@ def test_what_is_not_there_is_said(tmp_path):
 
 
 def test_a_training_state_is_not_a_model(tmp_path):
-    checkpoint.write_state({"a": np.zeros(2), "step": np.array(3)}, tmp_path / "s", key="k")
-    assert checkpoint.read_state(tmp_path / "s", key="k")["step"] == 3
+    container.write_state({"a": np.zeros(2), "step": np.array(3)}, tmp_path / "s", key="k")
+    assert container.read_state(tmp_path / "s", key="k")["step"] == 3
     with pytest.raises(ModelError, match="belongs to other data"):
-        checkpoint.read_state(tmp_path / "s", key="other")
+        container.read_state(tmp_path / "s", key="other")
     with pytest.raises(ModelError, match="another kind"):
         checkpoint.load(tmp_path / "s")
