@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from dynamics.basis import StateBasis
+from dynamics.errors import ModelError
 from dynamics.times import TimeAxis
 from models.clock import Clock
 from models.networks import Architecture
@@ -94,6 +95,28 @@ class CellModel:
     def head(self, name: str, t: float | torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """Raw output of one head of the network, (n, width); what its unit is, the method says."""
         return self._outputs(self._time(t, x), x)[name]
+
+    def potential(self, t: float | torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """Height of the landscape at states `x`, (n,), in squared state units per unit of time.
+
+        The velocity is its steepest descent: −∂potential/∂x, where one number scales all dimensions. In a
+        whitened model downhill is meant in the whitened states: the velocity in dimension d is
+        −(scale_d²/mean scale²) ∂potential/∂x_d. Heights can be compared within one time only: a number that
+        changes in time could be added to all of them.
+
+        Raises
+        ------
+        ModelError
+            The model has no landscape.
+        """
+        if "potential" not in self.architecture.heads:
+            raise ModelError(
+                f'The model "{self.name}" ({self.method}) has learned no landscape. '
+                "Train one with action-matching."
+            )
+        time = self._time(t, x)
+        height = self._outputs(time, x)["potential"].squeeze(-1).double()
+        return (height * self._scale.square().mean() * self.clock.speed(time)).to(x.dtype)
 
     def renamed(self, name: str) -> "CellModel":
         """Return the same model under another name."""

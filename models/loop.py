@@ -152,7 +152,7 @@ def _advance(phase: Phase, state: Progression, batch: "Batches", settings: "Trai
             f"Training stopped at step {state.step + 1:,} of {len(state.losses):,}: the loss is no longer a "
             f"number ({value}). Train again with a smaller learning rate than {settings.learning_rate:g}."
         )
-    gradients = list(torch.autograd.grad(loss, state.optimizer.parameters))
+    gradients = list(torch.autograd.grad(loss, state.optimizer.parameters, materialize_grads=True))
     state.optimizer.step(gradients, rate=_learning_rate(phase, state), clip=settings.clip)
     state.step += 1
     for name, value in state.net.state_dict().items() if state.average else ():

@@ -2,11 +2,12 @@
 
 from dynamics.errors import SettingsError
 from models.config import TrainConfig, from_mapping
-from models.objectives import flow_matching, spline
+from models.objectives import action_matching, flow_matching, spline
 from models.objectives.base import Method, TrainingSettings
 
 FAMILIES = (
     flow_matching,
+    action_matching,
     spline,
 )
 """In the order in which their methods are offered."""

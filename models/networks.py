@@ -119,7 +119,29 @@ class FieldNet(nn.Module):
         return perceptron_layers("trunk", trunk_sizes(architecture)) | heads
 
 
-KINDS: dict[str, type[nn.Module]] = {"field": FieldNet}
+class PotentialNet(FieldNet):
+    """A perceptron whose head "potential" is a landscape; the velocity is its steepest descent.
+
+    velocity = −∂potential/∂z, in closed form by going back through the layers once. So it needs no
+    differentiation by torch, is itself differentiable, and costs about two evaluations of the landscape.
+    """
+
+    def forward(self, features: torch.Tensor, z: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Evaluate all heads and the velocity at scaled states, (..., dim), and time features."""
+        hidden, slopes = torch.cat([z, features], dim=-1), []
+        for layer in self.trunk[::2]:
+            before = layer(hidden)
+            gate = torch.sigmoid(before)
+            hidden = before * gate
+            slopes.append(gate * (1 + before - hidden))
+        gradient = self.heads["potential"].weight[0]
+        for layer, slope in zip(reversed(self.trunk[::2]), reversed(slopes), strict=True):
+            gradient = (gradient * slope) @ layer.weight
+        heads = {name: head(hidden) for name, head in self.heads.items()}
+        return {"velocity": -gradient[..., : z.shape[-1]], **heads}
+
+
+KINDS: dict[str, type[nn.Module]] = {"field": FieldNet, "potential": PotentialNet}
 
 
 def trunk_sizes(architecture: Architecture) -> list[int]:
