@@ -7,7 +7,6 @@ field. (torchdiffeq's own `interp="cubic"` asks the field once more for every ou
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,8 +15,16 @@ from torchdiffeq import odeint
 
 from dynamics.errors import IntegrationError, Stopped
 from dynamics.field import Progress, no_progress
+from dynamics.following import (
+    alive,
+    box_around,
+    check_steps,
+    checked,
+    described,
+    grid_between,
+    smooth_between,
+)
 from dynamics.trajectories import Trajectories
-from dynamics.velocity import check_width
 
 if TYPE_CHECKING:
     from dynamics.field import VelocityField
@@ -27,14 +34,6 @@ METHODS = ("rk4", "dopri5")
 
 STEPS_PER_INTERVAL = 10
 """Fixed steps between two neighbouring snapshot times."""
-
-STEPS_IN_ALL = 80
-"""Fixed steps over the whole span, where the snapshot times are not known."""
-
-MOST_STEPS = 20_000
-
-BOX = 3.0
-"""Cells are given up where they leave a box this many times as wide as the data."""
 
 CHUNK = 16_384
 CHUNK_BYTES = 256 * 2**20
@@ -107,11 +106,11 @@ def integrate(
     Hairer, Norsett and Wanner, Solving Ordinary Differential Equations I, 1993: the 3/8 rule (II.1),
     Dormand and Prince (II.5), Hermite dense output (II.6).
     """
-    x0, times = _checked(field, x0, times)
+    x0, times = checked(field, x0, times)
     if method not in METHODS:
         raise IntegrationError(f"There is no method “{method}”; choose one of {', '.join(METHODS)}.")
     solver = _Solver(method, _grid(field, times, step=step, breaks=breaks), rtol, max_steps)
-    low, high = _box(x0, support)
+    low, high = box_around(x0, support)
     states = np.full((len(times), *x0.shape), np.nan, dtype=np.float32)
     states[0] = x0
     known = np.flatnonzero(np.isfinite(x0).all(axis=1))
@@ -124,24 +123,9 @@ def integrate(
             rows = known[first : first + chunk]
             states[:, rows] = _followed(field, x0[rows], times, solver=solver, box=(low, high), fallen=fallen)
     notes = _notes(fallen, max_steps)
-    return _trajectories(states, times, support=support, solver=solver, unit=unit, notes=notes)
-
-
-def _checked(
-    field: "VelocityField", x0: np.ndarray, times: Sequence[float] | np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    x0 = np.array(x0, dtype=np.float32, ndmin=2)
-    times = np.array(times, dtype=np.float64).ravel()
-    if not len(x0):
-        raise IntegrationError("No starting cell is chosen. Choose cells on the map, by type or by time.")
-    check_width(field, x0)
-    gaps = np.diff(times)
-    if not len(times) or not np.isfinite(times).all() or not ((gaps > 0).all() or (gaps < 0).all()):
-        shown = ", ".join(f"{time:g}" for time in times[:8])
-        raise IntegrationError(
-            f"The times must be finite and strictly rising, or strictly falling to go back: {shown}."
-        )
-    return x0, times
+    fixed = method == "rk4" and len(times) > 1
+    step = float(np.abs(np.diff(solver.grid)).max()) if fixed else 0.0
+    return described(states, times, support=support, method=method, step=step, unit=unit, notes=notes)
 
 
 def _grid(
@@ -157,53 +141,14 @@ def _grid(
     if low == high:
         return times
     if step is None:
-        grid = _grid_between(low, high, _breaks(field, breaks))
+        grid = grid_between(low, high, smooth_between(field, breaks), steps=STEPS_PER_INTERVAL)
     else:
         if not step > 0:
             raise IntegrationError(f"The step must be larger than 0; it is {step:g}.")
-        _check_steps((high - low) / step, step=step)
+        check_steps((high - low) / step, step=step)
         grid = np.linspace(low, high, int(np.ceil((high - low) / step * (1 - 1e-12))) + 1)
-    _check_steps(len(grid) - 1, step=(high - low) / (len(grid) - 1))
+    check_steps(len(grid) - 1, step=(high - low) / (len(grid) - 1))
     return grid if last > first else grid[::-1].copy()
-
-
-def _check_steps(n_steps: float, *, step: float) -> None:
-    if n_steps > MOST_STEPS:
-        raise IntegrationError(
-            f"{n_steps:,.0f} steps of {step:.3g} would be needed; at most {MOST_STEPS:,} are taken. "
-            "Choose a longer step, or a shorter span of time."
-        )
-
-
-def _breaks(field: "VelocityField", breaks: Sequence[float] | None) -> np.ndarray:
-    if breaks is None:
-        breaks = getattr(getattr(field, "axis", None), "values", ())
-    return np.unique(np.asarray(breaks, dtype=np.float64))
-
-
-def _grid_between(low: float, high: float, breaks: np.ndarray) -> np.ndarray:
-    """Return a grid with 10 steps an interval, as fine beyond the breaks as in the interval next to them."""
-    if len(breaks) < 2:
-        return np.linspace(low, high, STEPS_IN_ALL + 1)
-    widths = np.diff(breaks)
-    knots = np.unique(np.concatenate([[low], breaks[(breaks > low) & (breaks < high)], [high]]))
-    parts = []
-    for start, stop in pairwise(knots):
-        interval = np.clip(np.searchsorted(breaks, (start + stop) / 2) - 1, 0, len(widths) - 1)
-        n_steps = (stop - start) / widths[interval] * STEPS_PER_INTERVAL
-        _check_steps(n_steps, step=widths[interval] / STEPS_PER_INTERVAL)
-        parts.append(np.linspace(start, stop, max(1, int(np.ceil(n_steps - 1e-9))) + 1)[:-1])
-    return np.concatenate([*parts, [high]])
-
-
-def _box(x0: np.ndarray, support: "Placement | None") -> tuple[np.ndarray, np.ndarray]:
-    """Return the corners of the box out of which cells are given up; infinite when the data are not known."""
-    if support is None:
-        return np.full(x0.shape[1], -np.inf, np.float32), np.full(x0.shape[1], np.inf, np.float32)
-    width = support.upper - support.lower
-    half = BOX / 2 * np.maximum(width, 0.1 * width.max())
-    middle = (support.upper + support.lower) / 2
-    return np.minimum(middle - half, x0.min(axis=0)), np.maximum(middle + half, x0.max(axis=0))
 
 
 def _chunk(dim: int, n_grid: int, n_times: int) -> int:
@@ -284,15 +229,8 @@ def _fixed(
         )[-1]
         states = torch.stack([*recorder.states, end])
         velocities = torch.stack([*recorder.velocities, field(steps[-1].to(end.dtype), end)])
-    alive = _alive(states.numpy(), box)
-    return _dense(times, grid, states.numpy(), velocities=velocities.numpy(), alive=alive)
-
-
-def _alive(states: np.ndarray, box: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    """Tell which cells are finite and in the box, and have been so far, (T, n)."""
-    low, high = box
-    within = ((states >= low) & (states <= high) & np.isfinite(states)).all(axis=2)
-    return np.logical_and.accumulate(within, axis=0)
+    known = alive(states.numpy(), box)
+    return _dense(times, grid, states.numpy(), velocities=velocities.numpy(), alive=known)
 
 
 def _dense(
@@ -348,7 +286,7 @@ def _adaptive(
             method="dopri5",
             options={"norm": _worst_cell},
         ).numpy()
-    return np.where(_alive(states, box)[:, :, None], states, np.nan)
+    return np.where(alive(states, box)[:, :, None], states, np.nan)
 
 
 def _worst_cell(error: torch.Tensor) -> torch.Tensor:
@@ -362,32 +300,3 @@ def _scale(field: "VelocityField", x0: np.ndarray, times: np.ndarray) -> float:
         v = field(torch.tensor(times[0], dtype=torch.float32), torch.from_numpy(x0)).numpy()
     moved = float(np.sqrt(np.mean(np.nan_to_num(v, posinf=0, neginf=0) ** 2))) * abs(times[-1] - times[0])
     return max(float(x0.std(axis=0).mean()), min(moved, float(np.abs(x0).max()) + 1.0), 1e-30)
-
-
-def _trajectories(
-    states: np.ndarray,
-    times: np.ndarray,
-    *,
-    support: "Placement | None",
-    solver: _Solver,
-    unit: str,
-    notes: tuple[str, ...],
-) -> Trajectories:
-    finite = np.isfinite(states).all(axis=2)
-    xy, inside = None, finite
-    if support is not None:
-        flat, distance = support.locate(states.reshape(-1, states.shape[2]))
-        xy = flat.reshape(*finite.shape, -1)
-        inside = finite & (distance.reshape(finite.shape) <= 1)
-    fixed = solver.method == "rk4" and len(times) > 1
-    return Trajectories(
-        times=times,
-        states=states,
-        inside=np.logical_and.accumulate(inside, axis=0),
-        failed=~finite[-1],
-        xy=xy,
-        method=solver.method,
-        step=float(np.abs(np.diff(solver.grid)).max()) if fixed else 0.0,
-        unit=unit,
-        notes=notes,
-    )
