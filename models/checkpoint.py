@@ -153,6 +153,9 @@ def _rebuild(header: dict[str, Any], architecture: Architecture, tensors: dict[s
         }
     )
     axis = _axis(take(header, "times", dict))
+    fits = METHODS[header["method"]].objective.tables_fit
+    if not fits(architecture.tables, dim=architecture.dim, n_times=len(axis.values)):
+        raise damaged("its tables do not belong to its method and times")
     speeds = np.array(numbers(take(header, "speeds", list), "speeds"))
     seed, scale = take(header, "seed", int), tensors["scale"]
     if len(speeds) != len(axis.values) - 1 or not (_is_usual(speeds) and _is_usual(scale)):

@@ -106,6 +106,7 @@ class FieldNet(nn.Module):
         self.heads = nn.ModuleDict(
             {name: nn.Linear(architecture.width, size) for name, size in architecture.heads.items()}
         )
+        register_tables(self)
 
     def forward(self, features: torch.Tensor, z: torch.Tensor) -> dict[str, torch.Tensor]:
         """Evaluate all heads at scaled states, (..., dim), and time features, (..., N_FEATURES)."""
@@ -142,6 +143,17 @@ class PotentialNet(FieldNet):
 
 
 KINDS: dict[str, type[nn.Module]] = {"field": FieldNet, "potential": PotentialNet}
+
+
+def register_tables(net: nn.Module) -> None:
+    """Make room, in a network whose layers are built, for the tables of its architecture."""
+    for name, shape in net.architecture.tables.items():
+        if hasattr(net, name):
+            raise ModelError(
+                f'A table cannot be named "{name:.40}". The model file is damaged or was not written by '
+                "Driftscope; train the model again."
+            )
+        net.register_buffer(name, torch.zeros(shape))
 
 
 def trunk_sizes(architecture: Architecture) -> list[int]:

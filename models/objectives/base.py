@@ -137,6 +137,11 @@ class Objective(ABC):
         """Arrays that are kept with the weights, float32, by name; fixed once the objective is made."""
         return {}
 
+    @staticmethod
+    def tables_fit(shapes: Mapping[str, tuple[int, ...]], *, dim: int, n_times: int) -> bool:
+        """Whether tables of these shapes, as a file lists them, are such as `tables` gives."""
+        return True
+
     @abstractmethod
     def draw(self, rng: np.random.Generator, *, steps: int, batch: int) -> Batches:
         """Sample everything that is random in `steps` steps at once; each tensor is (steps, batch, ...)."""
