@@ -15,7 +15,7 @@ from dynamics.field import Progress, no_progress
 from models.clock import Clock, typical_speeds
 from models.config import knob
 from models.objectives.base import Batches, Method, Objective, Problem, TrainingSettings
-from models.paths import PathPoint, Straight
+from models.paths import Path, PathPoint, Straight
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class FlowMatching(Objective):
         self, problem: Problem, settings: FlowMatchingSettings, *, progress: Progress = no_progress
     ) -> None:
         self.problem = problem
-        self.path = Straight(settings.noise)
+        self.path = self.path_for(settings)
         self.couplings = tuple(self._couplings(settings, progress))
         moved = np.sqrt([coupling.cost / problem.dim for coupling in self.couplings])
         self.clock = Clock(problem.times, typical_speeds(problem.times, moved))
@@ -83,6 +83,10 @@ class FlowMatching(Objective):
     @staticmethod
     def heads(dim: int, settings: TrainingSettings) -> dict[str, int]:
         return {"velocity": dim}
+
+    def path_for(self, settings: FlowMatchingSettings) -> Path:
+        """How paired cells are joined."""
+        return Straight(settings.noise)
 
     def _couplings(self, settings: FlowMatchingSettings, progress: Progress) -> Iterator[Coupling]:
         n = self.problem.n_intervals
