@@ -79,7 +79,8 @@ def box_around(x0: np.ndarray, support: "Placement | None") -> tuple[np.ndarray,
     width = support.upper - support.lower
     half = BOX / 2 * np.maximum(width, 0.1 * width.max())
     middle = (support.upper + support.lower) / 2
-    return np.minimum(middle - half, x0.min(axis=0)), np.maximum(middle + half, x0.max(axis=0))
+    corners = np.concatenate([[middle - half, middle + half], x0[np.isfinite(x0).all(axis=1)]])
+    return corners.min(axis=0), corners.max(axis=0)
 
 
 def alive(states: np.ndarray, box: tuple[np.ndarray, np.ndarray]) -> np.ndarray:

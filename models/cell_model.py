@@ -118,6 +118,43 @@ class CellModel:
         height = self._outputs(time, x)["potential"].squeeze(-1).double()
         return (height * self._scale.square().mean() * self.clock.speed(time)).to(x.dtype)
 
+    @property
+    def is_stochastic(self) -> bool:
+        """Whether the model has noise: its cells can be followed with chance (`dynamics.stochastic`)."""
+        return "sigma" in self.architecture.tables and "score" in self.architecture.heads
+
+    def noise(self, t: float) -> np.ndarray:
+        """Noise at time `t`, (dim,), in state units per square root of the unit of time.
+
+        It is that of the interval that `t` lies in; at a measured time that of the interval which begins.
+        """
+        k, gap = self._interval(t)
+        return float(self.net.sigma[k]) / np.sqrt(gap) * self.scale
+
+    def score_drift(self, t: float, x: torch.Tensor) -> torch.Tensor:
+        """½ g² ∇log p at time `t` and states `x`, (n, dim), in state units per unit of time, g the noise."""
+        return self.drifts(t, x)[1]
+
+    def drifts(self, t: float, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Velocity and score drift at one time and states `x`, each (n, dim), from one evaluation."""
+        k, gap = self._interval(t)
+        time = self._time(t, x)
+        outputs = self._outputs(time, x)
+        velocity = outputs["velocity"].double() * self._scale * self.clock.speed(time)
+        score = outputs["score"].double() * self._scale * (float(self.net.sigma[k]) / gap)
+        return velocity.to(x.dtype), score.to(x.dtype)
+
+    def _interval(self, t: float) -> tuple[int, float]:
+        """Number and length of the interval between measured times that `t` lies in."""
+        if not self.is_stochastic:
+            raise ModelError(
+                f'The model "{self.name}" ({self.method}) has no noise: each cell has one path. '
+                "Train one with sf2m."
+            )
+        times = self.clock.times
+        k = int(np.clip(np.searchsorted(times, float(t), side="right") - 1, 0, len(times) - 2))
+        return k, float(times[k + 1] - times[k])
+
     def renamed(self, name: str) -> "CellModel":
         """Return the same model under another name."""
         return replace(self, name=name)
