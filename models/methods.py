@@ -2,13 +2,16 @@
 
 from dynamics.errors import SettingsError
 from models.config import TrainConfig, from_mapping
-from models.objectives import action_matching, flow_matching, spline
+from models.objectives import action_matching, bridges, flow_matching, metric, rollout, spline
 from models.objectives.base import Method, TrainingSettings
 
 FAMILIES = (
     flow_matching,
+    bridges,
     action_matching,
     spline,
+    metric,
+    rollout,
 )
 """In the order in which their methods are offered."""
 METHODS: dict[str, Method] = {method.name: method for family in FAMILIES for method in family.METHODS}
