@@ -14,8 +14,9 @@ import numpy as np
 from dynamics import annotate, basis, inspect, preprocess, read, roles, snapshots
 from dynamics.errors import DataError, DynamicsError, FileError, SettingsError
 from dynamics.projection import placement
-from jobs import precheck, remote
-from models import checkpoint, fitting, train
+from jobs import farm, precheck, remote
+from jobs.cluster import number_of_workers
+from models import checkpoint, fitting, holdout, train, verdict
 from models.config import TrainConfig, from_assignments, knobs
 from models.methods import METHODS, find
 
@@ -94,13 +95,7 @@ def run_train(options: argparse.Namespace) -> None:
     picked = chosen_roles(adata, options)
     shots = snapshots.from_anndata(adata, picked, dims=options.dims)
     say(options, f"{shots.n_cells:,} cells at {shots.n_times} times, {shots.dim} dimensions of {shots.rep}")
-    config = TrainConfig(
-        method=options.method,
-        settings=from_assignments(method.settings, options.set),
-        seed=options.seed,
-        dims=options.dims,
-        whiten=options.whiten,
-    )
+    config = recipe(options, options.method)
     genes = basis.from_anndata(adata, picked, shots)
     name = options.name or options.output.stem
     model = perform(options, train.fit, shots, config, basis=genes, name=name)
@@ -124,6 +119,8 @@ def run_simulate(options: argparse.Namespace) -> None:
         from_time=options.from_time,
         times=times_asked(options.times),
         rows=chosen_rows(adata, options.cells),
+        stochastic=options.stochastic,
+        seed=options.seed,
     )
     read.write_h5ad(result, options.output)
     about = {"file": str(options.output), "n_cells": result.n_obs, **result.uns["driftscope"]}
@@ -139,7 +136,39 @@ def run_annotate(options: argparse.Namespace) -> None:
     show(options, {"file": str(options.output), "added": added}, [f"wrote {options.output}"])
 
 
+def run_validate(options: argparse.Namespace) -> None:
+    """Leave times out and compare the predictions with their real cells, beside naive baselines."""
+    adata = opened(options.file)
+    picked = chosen_roles(adata, options)
+    shots = snapshots.from_anndata(adata, picked, dims=options.dims)
+    asked = None if options.hold_out is None else options.hold_out.split(",")
+    held_out = holdout.times_to_hold_out(shots, asked)
+    configs = [recipe(options, name) for name in options.methods.split(",")]
+    if any(needs_prior_growth(config) for config in configs):
+        shots = growth.with_prior_growth(shots, adata, picked)
+    wanted = holdout.tasks(configs, held_out, seeds=options.seeds, origin=options.origin)
+    workers = min(options.workers or number_of_workers(), len(wanted) if len(wanted) > farm.FEW else 1)
+    with farm.farm(scheduler=options.scheduler, workers=workers) as run:
+        found = holdout.validate(shots, wanted, run=run or holdout.here, progress=progress_line(options))
+    data = {"file": options.file.name, "n_cells": shots.n_cells, "rep": shots.rep, "dims": shots.dim}
+    data |= {"times": list(shots.axis.labels), "unit": shots.unit, "fingerprint": shots.fingerprint}
+    protocol = {"from": holdout.ORIGINS[options.origin], "time_as": picked.time_as, "seeds": options.seeds}
+    protocol |= {"whiten": options.whiten, "distance": holdout.DISTANCE, "versions": train.versions()}
+    show(options, verdict.to_json(*found, data=data, protocol=protocol), verdict.lines(*found))
+
+
 # what the commands share
+
+
+def recipe(options: argparse.Namespace, method: str) -> TrainConfig:
+    """Return the recipe that the options describe."""
+    return TrainConfig(
+        method=method,
+        settings=from_assignments(find(method).settings, options.set),
+        seed=options.seed,
+        dims=options.dims,
+        whiten=options.whiten,
+    )
 
 
 def opened(path: Path) -> "AnnData":
@@ -307,7 +336,20 @@ def parser() -> argparse.ArgumentParser:
         "--times", metavar="T1,T2", help="times to predict (default: all later times of the data)"
     )
     simulating.add_argument("--cells", metavar="COLUMN=VALUE", help="start from these cells only")
+    simulating.add_argument(
+        "--stochastic",
+        action="store_true",
+        help="draw one possible path of each cell with the model's noise (sf2m), from --seed",
+    )
     _command(commands, run_annotate, "FILE", "MODEL", output=".h5ad")
+    validating = _command(commands, run_validate, "FILE")
+    add = validating.add_argument
+    add("--methods", default="ot-cfm", metavar="A,B", help="methods to judge (default: %(default)s)")
+    add("--hold-out", metavar="T1,T2", help="times to leave out, one after the other (default: all inner)")
+    add("--seeds", type=int, default=1, metavar="N", help="fits of each (default: %(default)s)")
+    add("--from", dest="origin", choices=tuple(holdout.ORIGINS), default="previous", help="start from there")
+    add("--workers", type=int, metavar="N", help="processes on this machine (default: as many as cores)")
+    add("--set", **SET)
     return top
 
 

@@ -1,6 +1,7 @@
 """Write what a model says into an AnnData, under the names that scVelo and CellRank read."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from dynamics.field import Progress, no_progress
 from dynamics.integrate import integrate
 from dynamics.projection import COMPARED, TREE_DIMS, Placement, embedded_velocity
 from dynamics.roles import Roles, embeddings
+from dynamics.stochastic import simulate as walk
 from dynamics.trajectories import Trajectories, nearest_type
 from dynamics.velocity import check_width, evaluate
 
@@ -99,6 +101,8 @@ def simulate(
     times: Sequence[float] | None = None,
     rows: np.ndarray | None = None,
     method: str = "rk4",
+    stochastic: bool = False,
+    seed: int = 0,
     progress: Progress = no_progress,
 ) -> AnnData:
     """Return predicted cells at several times: their states, places on the embedding, and genes.
@@ -113,6 +117,8 @@ def simulate(
         Times to predict, before or after `from_time`; by default the measured times after it.
     rows : (m,)
         Rows of `adata` that may start; by default all. Those measured at `from_time` do.
+    stochastic
+        Draw one possible path of each cell, with the noise of the model, from `seed`.
 
     Returns
     -------
@@ -124,20 +130,20 @@ def simulate(
     ------
     DataError
         No cell was measured at `from_time`, none of them is chosen, or no time is left to predict.
-    IntegrationError
-        The cells cannot be followed.
+    IntegrationError, ModelError
+        The cells cannot be followed; or chance is asked of a model that has no noise.
     """
+    follow = partial(walk, seed=seed) if stochastic else partial(integrate, method=method)
     chosen = np.ones(snapshots.n_cells, bool) if rows is None else np.isin(snapshots.cells, rows)
     begin = _begin(snapshots, from_time, chosen)
     start = _start(snapshots, begin, chosen)
     wanted = _wanted(snapshots, begin, times)
     before, after = wanted[wanted < begin][::-1], wanted[wanted > begin]
     parts = [
-        integrate(
+        follow(
             model,
             snapshots.states[start],
             np.append(begin, passed),
-            method=method,
             support=placement,
             unit=snapshots.unit,
             progress=progress,
@@ -151,6 +157,7 @@ def simulate(
         "from_time": begin,
         "n_start": len(start),
         "n_failed": int(sum(part.n_failed for part in parts)),
+        "solver": parts[0].method,
         "message": " ".join(part.message for part in parts if part.message),
     }
     return result
@@ -359,9 +366,8 @@ def _gathered(
         obsm={snapshots.rep: states[kept]},
     )
     if all(part.xy is not None for part, _ in moments):
-        result.obsm[roles.embedding or "X_embedding"] = np.concatenate([part.xy[k] for part, k in moments])[
-            kept
-        ]
+        places = np.concatenate([part.xy[k] for part, k in moments])
+        result.obsm[roles.embedding or "X_embedding"] = places[kept]
     return result
 
 

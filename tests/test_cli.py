@@ -86,6 +86,21 @@ def test_simulate_predicts_cells_at_the_asked_times(course, model, capsys):
     assert predicted.n_vars == 12
 
 
+def test_simulate_draws_paths_from_a_model_with_noise(course, model, capsys):
+    noisy, out = course.with_name("noisy.safetensors"), course.with_name("drawn.h5ad")
+    train = ["train", str(course), "-o", str(noisy), "--method", "sf2m", "--set", "steps=40", "--quiet"]
+    assert cli.main(train) == 0
+    drawn = []
+    for seed in ("1", "1", "2"):
+        words = ["simulate", str(course), str(noisy), "-o", str(out), "--stochastic", "--seed", seed]
+        assert answer(capsys, *words, "--from", "0")["solver"] == "stochastic"
+        drawn.append(read.read_h5ad(out).obsm["X_pca"])
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    assert np.abs(drawn[0] - drawn[2]).max() > 0
+    assert cli.main(["simulate", str(course), str(model), "-o", str(out), "--stochastic"]) != 0
+    assert "has no noise" in capsys.readouterr().err
+
+
 def test_annotate_adds_results_and_keeps_the_input(course, model, capsys):
     out = course.with_name("annotated.h5ad")
     assert (
