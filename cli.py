@@ -4,7 +4,7 @@ import argparse
 import json
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,14 +16,13 @@ from dynamics.errors import DataError, DynamicsError, FileError, SettingsError
 from dynamics.projection import placement
 from jobs import farm, precheck, remote
 from jobs.cluster import number_of_workers
+from jobs.terminal import progress_line, say, show
 from models import checkpoint, fitting, holdout, train, verdict
 from models.config import TrainConfig, from_assignments, knobs
 from models.methods import METHODS, find
 
 if TYPE_CHECKING:
     from anndata import AnnData
-
-BAR = 24
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -90,12 +89,11 @@ def run_methods(options: argparse.Namespace) -> None:
 
 def run_train(options: argparse.Namespace) -> None:
     """Train a model and save it."""
-    method = find(options.method)
+    config = recipe(options, options.method)
     adata = opened(options.file)
     picked = chosen_roles(adata, options)
     shots = snapshots.from_anndata(adata, picked, dims=options.dims)
     say(options, f"{shots.n_cells:,} cells at {shots.n_times} times, {shots.dim} dimensions of {shots.rep}")
-    config = recipe(options, options.method)
     genes = basis.from_anndata(adata, picked, shots)
     name = options.name or options.output.stem
     model = perform(options, train.fit, shots, config, basis=genes, name=name)
@@ -144,8 +142,6 @@ def run_validate(options: argparse.Namespace) -> None:
     asked = None if options.hold_out is None else options.hold_out.split(",")
     held_out = holdout.times_to_hold_out(shots, asked)
     configs = [recipe(options, name) for name in options.methods.split(",")]
-    if any(needs_prior_growth(config) for config in configs):
-        shots = growth.with_prior_growth(shots, adata, picked)
     wanted = holdout.tasks(configs, held_out, seeds=options.seeds, origin=options.origin)
     workers = min(options.workers or number_of_workers(), len(wanted) if len(wanted) > farm.FEW else 1)
     with farm.farm(scheduler=options.scheduler, workers=workers) as run:
@@ -263,43 +259,6 @@ def pairs(words: Sequence[str]) -> dict[str, object]:
         except json.JSONDecodeError:
             found[name.strip()] = value
     return found
-
-
-# what is printed
-
-
-def show(options: argparse.Namespace, content: Mapping, lines: Sequence[str]) -> None:
-    """Print lines for people, and JSON where it was asked for."""
-    if options.json is None:
-        say(options, *lines)
-        return
-    text = json.dumps(content, indent=1, allow_nan=False, default=lambda value: value.tolist())
-    if options.json == "-":
-        print(text)
-        return
-    say(options, *lines)
-    Path(options.json).write_text(text + "\n")
-
-
-def say(options: argparse.Namespace, *lines: str) -> None:
-    """Print to standard output, unless it is kept for JSON or for silence."""
-    if not options.quiet and options.json != "-":
-        print(*lines, sep="\n")
-
-
-def progress_line(options: argparse.Namespace):
-    """Return a `progress` that draws one line on a terminal and is silent elsewhere."""
-
-    def progress(fraction: float, message: str = "", **figures: float) -> bool:
-        if not options.quiet and sys.stderr.isatty():
-            done = round(BAR * fraction)
-            extra = "  ".join(f"{name} {value:.4g}" for name, value in figures.items() if name == "loss")
-            end = "\n" if fraction >= 1 else ""
-            bar = "#" * done + "." * (BAR - done)
-            print(f"\r{bar} {fraction:4.0%} {message} {extra}\033[K", end=end, file=sys.stderr, flush=True)
-        return True
-
-    return progress
 
 
 def _report_lines(report: inspect.Report) -> list[str]:

@@ -1,6 +1,7 @@
 """One piece of work on a running Dask cluster, waited for: what `cli.py --scheduler` does."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import distributed
@@ -23,6 +24,24 @@ def call(address: str, function: Callable[..., Any], /, *args: Any, progress: Pr
         The scheduler does not answer, or has no workers.
     """
     topic = f"driftscope-{new_id()}"
+    with connected(address) as client:
+        client.subscribe_topic(topic, lambda event: progress(**event[1]))
+        future = client.submit(_reporting, function, topic, args, kwargs, pure=False)
+        try:
+            return future.result()
+        finally:
+            future.cancel(force=True)
+
+
+@contextmanager
+def connected(address: str) -> Iterator[distributed.Client]:
+    """Give a client of the cluster at `address`, which has workers.
+
+    Raises
+    ------
+    JobError
+        The scheduler does not answer, or has no workers.
+    """
     try:
         client = distributed.Client(address, timeout=CONNECT_S, set_as_default=False)
     except (OSError, ValueError, TimeoutError):
@@ -37,12 +56,7 @@ def call(address: str, function: Callable[..., Any], /, *args: Any, progress: Pr
             raise JobError(
                 f"The scheduler at {address} has no workers. Start one: `dask worker {address}`."
             ) from None
-        client.subscribe_topic(topic, lambda event: progress(**event[1]))
-        future = client.submit(_reporting, function, topic, args, kwargs, pure=False)
-        try:
-            return future.result()
-        finally:
-            future.cancel(force=True)
+        yield client
 
 
 def _reporting(function: Callable[..., Any], topic: str, args: tuple, kwargs: Mapping[str, Any]) -> Any:
