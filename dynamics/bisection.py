@@ -44,12 +44,22 @@ Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]
 """`i`, `j`, whole mass: one entry per pair."""
 
 
-def pair(x0: np.ndarray, x1: np.ndarray, *, solve: Solve, rounds: int, rng: np.random.Generator) -> Pairs:
+def pair(
+    x0: np.ndarray,
+    x1: np.ndarray,
+    masses: tuple[np.ndarray, np.ndarray],
+    *,
+    solve: Solve,
+    rounds: int,
+    rng: np.random.Generator,
+) -> Pairs:
     """Pair two clouds at nearly the least total squared distance.
 
     Parameters
     ----------
     x0, x1 : (n0, dim), (n1, dim)
+    masses : (n0,), (n1,) int64
+        Whole mass of each cell; both sides weigh the same.
     solve
         Exact solver for small problems.
     rounds
@@ -59,7 +69,7 @@ def pair(x0: np.ndarray, x1: np.ndarray, *, solve: Solve, rounds: int, rng: np.r
     -------
     i, j : (m,) int64
     mass : (m,) int64
-        Every cell of `x0` has the same total mass, and every cell of `x1`.
+        Sums to a common multiple of `masses` over the pairs of each cell.
 
     References
     ----------
@@ -68,7 +78,7 @@ def pair(x0: np.ndarray, x1: np.ndarray, *, solve: Solve, rounds: int, rng: np.r
     Domain decomposition for entropy regularized optimal transport, Numer. Math. 2021 (overlapping blocks).
     """
     n_parts = _n_parts(min(len(x0), len(x1)))
-    source, target, total = _sides(x0, x1, n_parts)
+    source, target, total = _sides((x0, x1), masses, n_parts)
     while len(total) < n_parts:
         source, target = (_halve(side, total, _main_axes(side, len(total), rng)) for side in (source, target))
         total = _halves(total)
@@ -90,15 +100,15 @@ def _n_parts(n: int) -> int:
     return min(PARTS, 1 << max(wanted.bit_length() - 1, 0))
 
 
-def _sides(x0: np.ndarray, x1: np.ndarray, n_parts: int) -> tuple[Side, Side, np.ndarray]:
-    """Give every cell a whole mass such that both clouds weigh the same and split evenly into `n_parts`."""
-    n0, n1 = len(x0), len(x1)
-    common = np.gcd(n0, n1)
+def _sides(
+    clouds: tuple[np.ndarray, np.ndarray], masses: tuple[np.ndarray, np.ndarray], n_parts: int
+) -> tuple[Side, Side, np.ndarray]:
+    """Multiply the masses such that both clouds split evenly into `n_parts`."""
     sides = (
-        Side(x, np.arange(len(x)), np.full(len(x), n_parts * mass // common), np.zeros(len(x), np.int64))
-        for x, mass in ((x0, n1), (x1, n0))
+        Side(x, np.arange(len(x)), n_parts * mass, np.zeros(len(x), np.int64))
+        for x, mass in zip(clouds, masses, strict=True)
     )
-    return *sides, np.array([n_parts * n0 * n1 // common])
+    return *sides, np.array([n_parts * int(masses[0].sum())])
 
 
 def _halves(total: np.ndarray) -> np.ndarray:
