@@ -1,6 +1,7 @@
 """Chains: one cell of every time, joined through all pairings, and smooth curves through them."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -8,6 +9,29 @@ from scipy.interpolate import PchipInterpolator
 from scipy.linalg import solve_banded
 
 from dynamics.coupling import Coupling
+from dynamics.neighbours import nearest_among
+
+NEIGHBOURS = 10
+LANDMARKS = 5_000
+"""Cells, spread evenly over all times, among which neighbours are looked for."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The form of paths between paired cells."""
+
+    curve: str = "natural"
+    """One of `SLOPES`."""
+    smoothness: float = 0.0
+    """λ: 0 for straight lines from time to time, 1 for the full curve."""
+    pull: float = 0.0
+    """β: how far the middle of a path is moved towards the mean of its nearest cells."""
+
+    def __str__(self) -> str:
+        """The form in words."""
+        names = {0.0: "straight paths", 1.0: f"{self.curve} cubic paths"}
+        curve = names.get(self.smoothness, f"half-smoothed {self.curve} paths")
+        return curve + (", drawn to the cells" if self.pull else "")
 
 
 class Chains:
@@ -91,6 +115,74 @@ def monotone_slopes(times: np.ndarray, points: np.ndarray) -> np.ndarray:
     if len(times) == 2:
         return natural_slopes(times, points)
     return PchipInterpolator(times, points, axis=0).derivative()(times)
+
+
+SLOPES = {"natural": natural_slopes, "monotone": monotone_slopes}
+
+
+class Bundle:
+    """All paths between the cells of a course: samples points on them.
+
+    Parameters
+    ----------
+    states
+        Cells at each time, (n_k, dim).
+    times : (n_times,)
+        Rising; their unit is that of the velocities' time.
+    couplings
+        Pairing of each interval.
+    """
+
+    def __init__(
+        self, states: Sequence[np.ndarray], times: np.ndarray, couplings: Sequence[Coupling]
+    ) -> None:
+        self.states, self.times = states, times
+        self.chains = Chains(couplings)
+
+    def points(
+        self,
+        k: int,
+        pairs: tuple[np.ndarray, np.ndarray],
+        s: np.ndarray,
+        *,
+        shape: Shape,
+        rng: np.random.Generator,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return points, (n, dim), on the paths through given pairs, and the velocities there.
+
+        The path is x_s = (1 − λ) straight + λ cubic, the cubic going through the whole chain. With a pull β,
+        the point is then moved by 4 s (1 − s) β towards the mean of its ten nearest cells of any time, a
+        simple stand-in for paths that are short in a metric of the data; the velocity is kept.
+
+        Parameters
+        ----------
+        pairs : (n,), (n,)
+            Rows at the ends of interval `k`.
+        s : (n, 1)
+            Position along the interval.
+        """
+        gap = self.times[k + 1] - self.times[k]
+        if shape.smoothness:
+            chain = zip(self.states, self.chains.draw(k, pairs, rng), strict=True)
+            knots = np.stack([states[rows] for states, rows in chain]).astype(np.float64)
+            slopes = SLOPES[shape.curve](self.times, knots)
+            ends = knots[k], knots[k + 1]
+        else:
+            ends = tuple(self.states[k + end][pairs[end]].astype(np.float64) for end in (0, 1))
+            slopes = ()
+        straight = (ends[1] - ends[0]) / gap
+        bent = [straight + shape.smoothness * (slope - straight) for slope in slopes[k : k + 2]]
+        x, u = cubic(ends, tuple(bent) or (straight, straight), gap=gap, s=s)
+        return (self._pulled(x, 4 * s * (1 - s) * shape.pull) if shape.pull else x), u
+
+    def _pulled(self, x: np.ndarray, share: np.ndarray) -> np.ndarray:
+        rows, _ = nearest_among(self._landmarks, x, NEIGHBOURS)
+        return x + share * (self._landmarks[rows].mean(axis=1) - x)
+
+    @cached_property
+    def _landmarks(self) -> np.ndarray:
+        cells = np.concatenate(self.states).astype(np.float64)
+        return cells[np.unique(np.linspace(0, len(cells) - 1, LANDMARKS).astype(int))]
 
 
 def cubic(

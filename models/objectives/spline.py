@@ -6,13 +6,16 @@ import numpy as np
 import torch
 
 from dynamics.field import Progress, no_progress
-from models.chains import Chains, cubic, monotone_slopes, natural_slopes
+from models.chains import Bundle, Shape
 from models.config import knob
 from models.objectives.base import Method, Problem
 from models.objectives.flow_matching import TransportFlowMatching, TransportSettings
 from models.paths import PathPoint
 
-SLOPES = {"natural": natural_slopes, "monotone": monotone_slopes}
+BANK_SIZE = 16_384
+"""Points of an interval that are pulled to the cells beforehand; each is then used a few times."""
+BANK = 21
+"""Stream of random numbers."""
 
 
 @dataclass(frozen=True)
@@ -33,13 +36,22 @@ class SplineSettings(TransportSettings):
         min=0.0,
         max=1.0,
     )
+    pull: float = knob(
+        0.0,
+        label="Pull towards cells",
+        help="Moves the middle of each path towards the cells around it, so that paths do not cut through "
+        "empty space: 0 not at all, 1 all the way to the mean of the ten nearest cells of any time.",
+        min=0.0,
+        max=1.0,
+        advanced=True,
+    )
 
 
 class SplineFlowMatching(TransportFlowMatching):
     """Regress the velocity along curves through one cell of every time (multi-marginal flow matching).
 
-    Pairs of neighbouring times are chained through all times; the path is x_s = (1 − λ) straight + λ cubic,
-    where the cubic goes through the whole chain. All times are then used to learn each interval.
+    Pairs of neighbouring times are chained through all times and the chains joined by curves (`Bundle`), so
+    that all times are used to learn each interval.
 
     References
     ----------
@@ -50,23 +62,37 @@ class SplineFlowMatching(TransportFlowMatching):
         self, problem: Problem, settings: SplineSettings, *, progress: Progress = no_progress
     ) -> None:
         super().__init__(problem, settings, progress=progress)
-        self.chains = Chains(self.couplings)
-        self.slopes, self.smoothness = SLOPES[settings.curve], settings.smoothness
+        self.bundle = Bundle(problem.states, problem.times, self.couplings)
+        self.shape = self.suited_shape(settings, progress)
+        self.banks = [self._bank(k) for k in range(problem.n_intervals)] if self.shape.pull else []
+
+    def suited_shape(self, settings: SplineSettings, progress: Progress) -> Shape:
+        """Return the form of the paths; here that of the settings."""
+        return Shape(settings.curve, settings.smoothness, settings.pull)
 
     def points(
         self, k: int, pairs: tuple[np.ndarray, np.ndarray], s: torch.Tensor, rng: np.random.Generator
     ) -> PathPoint:
-        """Sample points on the curves through chains that go through the given pairs."""
-        times = self.problem.times
-        chain = zip(self.problem.states, self.chains.draw(k, pairs, rng), strict=True)
-        knots = np.stack([states[rows] for states, rows in chain])
-        slopes = self.slopes(times, knots)
-        gap = times[k + 1] - times[k]
-        straight = (knots[k + 1] - knots[k]) / gap
-        bent = tuple(straight + self.smoothness * (slope - straight) for slope in slopes[k : k + 2])
-        x, u = cubic((knots[k], knots[k + 1]), bent, gap=gap, s=s.numpy().astype(np.float64))
-        x += self.path.sigma * rng.standard_normal(x.shape)
+        """Sample points on the curves through chains that go through the given pairs.
+
+        With a pull, points at these positions come from a bank with pairs of its own.
+        """
+        where = s.numpy().astype(np.float64)
+        if self.banks:
+            row = np.minimum((where[:, 0] * BANK_SIZE).astype(int), BANK_SIZE - 1)
+            x, u = (part[row] for part in self.banks[k])
+        else:
+            x, u = self.bundle.points(k, pairs, where, shape=self.shape, rng=rng)
+        x = x + self.path.sigma * rng.standard_normal(x.shape)
+        gap = self.problem.times[k + 1] - self.problem.times[k]
         return PathPoint(torch.from_numpy(x).float(), torch.from_numpy(gap * u).float())
+
+    def _bank(self, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Points and velocities of interval `k`, one at each of many even positions."""
+        rng = np.random.default_rng([self.problem.seed, BANK, k])
+        s = ((np.arange(BANK_SIZE) + 0.5) / BANK_SIZE)[:, None]
+        pairs = self.couplings[k].sample(BANK_SIZE, rng)
+        return self.bundle.points(k, pairs, s, shape=self.shape, rng=rng)
 
 
 METHODS = (

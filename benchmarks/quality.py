@@ -1,0 +1,160 @@
+"""Held-out quality of every method on every time course of a folder, beside torchcfm and naive predictions.
+
+    .venv/bin/pip install --no-deps torchcfm==1.0.7
+    .venv/bin/python -m benchmarks.quality ../shared/data [--files NAME …] [--write]
+
+Each inner time is left out in turn and predicted from the real cells of the time before (100 Euler steps, all
+cells, exact W1). Times count 0, 1, 2, … as in the published protocol; `--time-as value` takes real time. Rows
+are kept in a file, so that an interrupted run goes on where it was.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import results, torchcfm_recipe
+from benchmarks.courses import courses
+from dynamics.snapshots import Snapshots
+from jobs.farm import farm
+from models import holdout
+from models.config import TrainConfig
+from models.methods import METHODS
+from models.verdict import headroom
+
+REFERENCE, MAIN = "torchcfm ot-cfm", ("auto", "ot-cfm")
+NAIVE = ("copy", "ot-midpoint", "noise-floor")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--files", nargs="*", default=[], metavar="NAME")
+    parser.add_argument("--methods", nargs="*", default=list(METHODS))
+    parser.add_argument("--seeds", type=int, default=5, help="of torchcfm, auto and ot-cfm")
+    parser.add_argument("--other-seeds", type=int, default=1, help="of all other methods")
+    parser.add_argument("--time-as", choices=("index", "value"), default="index")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--kept", type=Path, default=Path("quality.json"), help="rows already measured")
+    parser.add_argument("--write", action="store_true", help="put the table into RESULTS.md")
+    options = parser.parse_args()
+    rows = json.loads(options.kept.read_text()) if options.kept.exists() else {}
+    found = courses(options.folder, options.files, time_as=options.time_as)
+    with farm(workers=options.workers) as run:
+        for name, shots in found.items():
+            _measure(name, shots, rows, options=options, run=run or holdout.here)
+    lines = report(rows, found, options)
+    print("\n".join(lines))
+    if options.write:
+        command = f"python -m benchmarks.quality FOLDER --seeds {options.seeds} --time-as {options.time_as}"
+        results.write(f"Held-out quality, times as {options.time_as}", command, lines)
+
+
+def _measure(name: str, shots: Snapshots, rows: dict, *, options: argparse.Namespace, run) -> None:
+    """Score what is not among the rows yet."""
+    wanted = []
+    for k in holdout.inner_times(shots):
+        wanted.append((f"{name}|baselines|{k}|0", holdout.baselines, (shots, k)))
+        wanted += [
+            (f"{name}|{REFERENCE}|{k}|{seed}", torchcfm_recipe.score, (shots, k, seed))
+            for seed in range(options.seeds)
+        ]
+        for method in options.methods:
+            seeds = options.seeds if method in MAIN else options.other_seeds
+            tasks = holdout.tasks([TrainConfig(method)], [k], seeds=seeds) if _fits(method, shots) else []
+            wanted += [(f"{name}|{method}|{k}|{t.config.seed}", holdout.score, (shots, t)) for t in tasks]
+    wanted = [one for one in wanted if one[0] not in rows]
+    calls = [(shots, function, *arguments[1:]) for _, function, arguments in wanted]
+    for (key, _, _), got in zip(wanted, run(_call, calls), strict=True):
+        rows[key] = [asdict(one) for one in got] if isinstance(got, list) else asdict(got)
+        shown = "" if isinstance(got, list) else f"W1 {got.w1:.4f}, {got.train_seconds:.1f} s {got.chosen}"
+        print(key, shown, flush=True)
+        options.kept.write_text(json.dumps(rows))
+
+
+def _call(shots: Snapshots, function, *arguments):
+    return function(shots, *arguments)
+
+
+def _fits(method: str, shots: Snapshots) -> bool:
+    about = METHODS[method]
+    return shots.n_times - 1 >= about.min_times and (about.max_dim is None or shots.dim <= about.max_dim)
+
+
+def report(rows: dict, found: dict[str, Snapshots], options: argparse.Namespace) -> list[str]:
+    """Return the table: mean W1 over held-out times of each method, in ratio to torchcfm, and a summary."""
+    scores = {key: one for key, one in rows.items() if "|baselines|" not in key}
+    naive = {
+        key.split("|")[0] + "|" + key.split("|")[2]: one for key, one in rows.items() if key not in scores
+    }
+    methods = [REFERENCE, *(m for m in options.methods if any(f"|{m}|" in key for key in scores))]
+    head = "| method | " + " | ".join(found) + " | mean ratio | worst | mean headroom | s a fit |"
+    lines = [
+        "Mean W1 over the held-out times (± sd over seeds), in brackets the ratio to torchcfm's OT-CFM.",
+        "",
+    ]
+    lines += [head, "|" + "---|" * (len(found) + 5)]
+    reference = {name: _mean(scores, name, REFERENCE)[0] for name in found}
+    for method in (*NAIVE, *methods):
+        cells, ratios, rooms, seconds = [], [], [], []
+        for name in found:
+            mine = {b["name"]: [] for k in naive if k.startswith(name + "|") for b in naive[k]}
+            for k in [k for k in naive if k.startswith(name + "|")]:
+                for b in naive[k]:
+                    mine[b["name"]].append(b["w1"])
+            copy, floor = np.mean(mine["copy"]), np.mean(mine["noise-floor"])
+            if method in NAIVE:
+                w1, sd, spent = float(np.mean(mine[method])), None, 0.0
+            else:
+                w1, sd, spent = _mean(scores, name, method)
+            if w1 is None:
+                cells.append("–")
+                continue
+            ratios.append(w1 / reference[name])
+            rooms.append(headroom(w1, copy=copy, floor=floor))
+            seconds.append(spent)
+            cells.append(f"{w1:.4g}" + (f"±{sd:.2g}" if sd is not None else "") + f" ({ratios[-1]:.3f})")
+        rooms = [one for one in rooms if one is not None]
+        lines.append(
+            f"| {method} | " + " | ".join(cells) + f" | {np.mean(ratios):.3f} | {max(ratios):.3f} | "
+            f"{np.mean(rooms):.0%} | {np.mean(seconds):.1f} |"
+        )
+    return [*lines, "", *_summary(scores, found, reference)]
+
+
+def _summary(scores: dict, found: dict[str, Snapshots], reference: dict[str, float]) -> list[str]:
+    """Say how `auto` compares with torchcfm, and what it chose."""
+    ratios = {name: (_mean(scores, name, "auto")[0] or np.nan) / reference[name] for name in found}
+    known = {name: one for name, one in ratios.items() if np.isfinite(one)}
+    if not known:
+        return []
+    worst, best = max(known, key=known.get), min(known, key=known.get)
+    others = [one for name, one in known.items() if name != best]
+    lines = [
+        f"auto against torchcfm's OT-CFM over {len(known)} courses: W1 "
+        f"{np.mean(list(known.values())) - 1:+.1%} on average ({np.mean(others) - 1:+.1%} without the best, "
+        f"{best}), worst {known[worst] - 1:+.1%} ({worst})."
+    ]
+    for name in known:
+        chosen = [one["chosen"] for key, one in scores.items() if key.startswith(f"{name}|auto|")]
+        times = {one: chosen.count(one) for one in dict.fromkeys(chosen)}
+        lines.append(f"- {name}: chose " + ", ".join(f"{one} ({n}×)" for one, n in times.items()))
+    return lines
+
+
+def _mean(scores: dict, name: str, method: str) -> tuple[float | None, float | None, float]:
+    """Mean over times and seeds, standard deviation over seeds of the mean over times, seconds of a fit."""
+    mine: Sequence[dict] = [one for key, one in scores.items() if key.startswith(f"{name}|{method}|")]
+    if not mine:
+        return None, None, 0.0
+    seeds = sorted({one["seed"] for one in mine})
+    means = [np.mean([one["w1"] for one in mine if one["seed"] == seed]) for seed in seeds]
+    sd = float(np.std(means, ddof=1)) if len(seeds) > 1 else None
+    return float(np.mean(means)), sd, float(np.mean([one["train_seconds"] for one in mine]))
+
+
+if __name__ == "__main__":
+    main()
