@@ -37,6 +37,8 @@ class Trajectories:
         Cells that could not be followed to the end: they ran far out of the data, or to infinity.
     xy : (T, n, e) float32 or None
         Places on the embedding, when the integration was given one.
+    weights : (T, n) float32 or None
+        How many cells each one stands for, 1 at the start, where the model knows growth.
     method, step, unit
         Solver, its step in the data's unit (0 when it chooses its own), and that unit.
     notes
@@ -52,9 +54,10 @@ class Trajectories:
     step: float = 0.0
     unit: str = ""
     notes: tuple[str, ...] = ()
+    weights: np.ndarray | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        for array in (self.times, self.states, self.inside, self.failed, self.xy):
+        for array in (self.times, self.states, self.inside, self.failed, self.xy, self.weights):
             if array is not None:
                 array.flags.writeable = False
 
@@ -102,7 +105,8 @@ class Composition:
     names
         Cell types, in the order of the labels' categories.
     share : (T, n_types)
-        Share among the cells that are still inside the data; rows sum to one, or are NaN when none is left.
+        Share among the cells that are still inside the data, each counting with its weight where the model
+        knows growth; rows sum to one, or are NaN when none is left.
     n_inside : (T,)
         Predicted cells that each row rests on.
     """
@@ -145,10 +149,12 @@ def composition(trajectories: Trajectories, snapshots: "Snapshots", labels: np.n
     """
     names, codes = _coded(labels, len(snapshots.states))
     types = nearest_type(trajectories, snapshots, (names, codes))
-    counts = np.stack([np.bincount(row[row >= 0], minlength=len(names)) for row in types])
-    n_inside = counts.sum(axis=1)
+    weights = np.ones(types.shape) if trajectories.weights is None else trajectories.weights
+    rows = list(zip(types, weights, strict=True))
+    counts = np.stack([np.bincount(row[row >= 0], w[row >= 0], minlength=len(names)) for row, w in rows])
+    n_inside = (types >= 0).sum(axis=1)
     share = np.full(counts.shape, np.nan)
-    np.divide(counts, n_inside[:, None], out=share, where=n_inside[:, None] > 0)
+    np.divide(counts, counts.sum(axis=1, keepdims=True), out=share, where=n_inside[:, None] > 0)
     return Composition(times=trajectories.times, names=names, share=share, n_inside=n_inside)
 
 
@@ -170,6 +176,7 @@ def last(trajectories: Trajectories) -> Trajectories:
         inside=trajectories.inside[-1:].copy(),
         failed=trajectories.failed.copy(),
         unit=trajectories.unit,
+        weights=None if trajectories.weights is None else trajectories.weights[-1:].copy(),
     )
 
 

@@ -119,6 +119,28 @@ class CellModel:
         return (height * self._scale.square().mean() * self.clock.speed(time)).to(x.dtype)
 
     @property
+    def has_growth(self) -> bool:
+        """Whether the model knows how cells multiply and die (`dynamics.growth`)."""
+        return "growth" in self.architecture.heads
+
+    def growth(self, t: float | torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """Growth rate at time `t` and states `x`, (n,), per unit of time: d log(number of cells)/dt.
+
+        Raises
+        ------
+        ModelError
+            The model knows no growth.
+        """
+        if not self.has_growth:
+            raise ModelError(
+                f'The model "{self.name}" ({self.method}) knows no growth: cells neither divide nor die. '
+                "Train one with growth-cfm."
+            )
+        time = self._time(t, x)
+        rate = self._outputs(time, x)["growth"].squeeze(-1).double() * self.clock.pace(time)
+        return rate.to(x.dtype)
+
+    @property
     def is_stochastic(self) -> bool:
         """Whether the model has noise: its cells can be followed with chance (`dynamics.stochastic`)."""
         return "sigma" in self.architecture.tables and "score" in self.architecture.heads

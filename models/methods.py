@@ -2,7 +2,7 @@
 
 from dynamics.errors import SettingsError
 from models.config import TrainConfig, from_mapping
-from models.objectives import action_matching, bridges, flow_matching, metric, rollout, spline
+from models.objectives import action_matching, bridges, flow_matching, metric, rollout, spline, unbalanced
 from models.objectives.base import Method, TrainingSettings
 
 FAMILIES = (
@@ -11,6 +11,7 @@ FAMILIES = (
     action_matching,
     spline,
     metric,
+    unbalanced,
     rollout,
 )
 """In the order in which their methods are offered."""
