@@ -2,12 +2,22 @@
 
 from dynamics.errors import SettingsError
 from models.config import TrainConfig, from_mapping
-from models.objectives import action_matching, bridges, flow_matching, metric, rollout, spline, unbalanced
+from models.objectives import (
+    action_matching,
+    bridges,
+    flow_matching,
+    genot,
+    metric,
+    rollout,
+    spline,
+    unbalanced,
+)
 from models.objectives.base import Method, TrainingSettings
 
 FAMILIES = (
     flow_matching,
     bridges,
+    genot,
     action_matching,
     spline,
     metric,

@@ -10,6 +10,7 @@ from torch import nn
 
 from dynamics.errors import ModelError
 from models.clock import N_FEATURES
+from models.tables import register_tables
 
 SMALL_DATA = 2_000
 LAST_LAYER = 0.1
@@ -142,23 +143,54 @@ class PotentialNet(FieldNet):
         return {"velocity": -gradient[..., : z.shape[-1]], **heads}
 
 
-KINDS: dict[str, type[nn.Module]] = {"field": FieldNet, "potential": PotentialNet}
+class ConditionalNet(FieldNet):
+    """A velocity field, and a second perceptron that turns noise into the descendants of a given cell."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__(architecture)
+        self.flow = perceptron(flow_sizes(architecture))
+        self.flow_out = nn.Linear(architecture.width, architecture.dim)
+
+    def conditional(
+        self, features: torch.Tensor, s: torch.Tensor, y: torch.Tensor, z: torch.Tensor
+    ) -> torch.Tensor:
+        """Velocity of noise on its way to a descendant, (..., dim), per unit of `s`.
+
+        Parameters
+        ----------
+        features : (..., N_FEATURES)
+            Time of the cell.
+        s : (..., 1)
+            Position between noise (0) and descendant (1).
+        y, z : (..., dim)
+            Where the noise has come to, and the cell's scaled state.
+        """
+        waves = [2 * s - 1, torch.sin(torch.pi * s), torch.cos(torch.pi * s)]
+        return self.flow_out(self.flow(torch.cat([y, z, *waves, features], dim=-1)))
+
+    @staticmethod
+    def layers(architecture: Architecture) -> dict[str, tuple[int, int]]:
+        """Name of every linear layer, with the widths of its input and output."""
+        flow = perceptron_layers("flow", flow_sizes(architecture))
+        out = {"flow_out": (architecture.width, architecture.dim)}
+        return FieldNet.layers(architecture) | flow | out
 
 
-def register_tables(net: nn.Module) -> None:
-    """Make room, in a network whose layers are built, for the tables of its architecture."""
-    for name, shape in net.architecture.tables.items():
-        if hasattr(net, name):
-            raise ModelError(
-                f'A table cannot be named "{name:.40}". The model file is damaged or was not written by '
-                "Driftscope; train the model again."
-            )
-        net.register_buffer(name, torch.zeros(shape))
+KINDS: dict[str, type[nn.Module]] = {
+    "field": FieldNet,
+    "potential": PotentialNet,
+    "conditional": ConditionalNet,
+}
 
 
 def trunk_sizes(architecture: Architecture) -> list[int]:
     """Widths of the trunk's input and of its hidden layers."""
     return [architecture.dim + N_FEATURES, *[architecture.width] * architecture.depth]
+
+
+def flow_sizes(architecture: Architecture) -> list[int]:
+    """Widths of the input and of the hidden layers of a conditional network's second perceptron."""
+    return [2 * architecture.dim + 3 + N_FEATURES, *[architecture.width] * architecture.depth]
 
 
 def perceptron(sizes: Sequence[int]) -> nn.Sequential:

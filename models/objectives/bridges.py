@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from dynamics.coupling import Coupling, couple
 from dynamics.field import Progress, no_progress
+from dynamics.transport_plans import mean_square
 from models.clock import Clock, typical_speeds
 from models.config import knob
 from models.objectives.base import Batches, Method, Problem, TrainingSettings
@@ -24,7 +25,8 @@ LEAST = 0.02
 MARGIN = 5e-3
 """Share of an interval, at either end, in which the velocity of a bridge is not learned: it has no bound."""
 SHARPEST = 5e-3
-"""Smallest weight of the entropy, in units of the mean squared distance, with which cells are paired."""
+"""Smallest weight of the entropy, in units of the mean squared distance once the centres of the two times
+coincide, with which cells are paired."""
 
 
 @dataclass(frozen=True)
@@ -126,19 +128,19 @@ class BridgeFlowMatching(FlowMatching):
 
     def paired(self, x0: np.ndarray, x1: np.ndarray, settings: BridgeSettings) -> Coupling:
         """Pair the cells of one interval as Brownian motion would, or by least movement."""
-        name, seed = self.pairing(settings), self.problem.seed
-        if name != "entropic":
-            return couple(x0, x1, name=name, seed=seed)
-        distance = mean_squared_distance(x0, x1)
-        reg = 2 * self.sigma**2 / distance if distance > 0 else 1.0
+        if self.pairing(settings) != "entropic":
+            return super().paired(x0, x1, settings)
+        reg = 2 * self.sigma**2 / mean_square(x0, x1, centred=True)
         if reg >= SHARPEST:
-            return couple(x0, x1, name="entropic", seed=seed, reg=reg)
-        self.problem.notes.append(
-            f"With noise of {self.sigma:.2g} × the spread of the states the plan of the bridge is so sharp "
-            f"(entropy weight {reg:.1g} of the mean squared distance; {SHARPEST:g} can be computed) that "
-            "cells were paired by least movement instead."
+            return couple(x0, x1, name="entropic", seed=self.problem.seed, reg=reg)
+        note = (
+            f"With noise of {self.sigma:.2g} × the spread of the states the plan of the bridge is sharper "
+            f"(entropy below {SHARPEST:g} × the mean squared distance) than can be computed, so that cells "
+            "were paired by least movement, to which it comes close."
         )
-        return couple(x0, x1, name="auto", seed=seed)
+        if note not in self.problem.notes:
+            self.problem.notes.append(note)
+        return couple(x0, x1, name="auto", seed=self.problem.seed)
 
 
 class ScoreFlowMatching(BridgeFlowMatching):
@@ -193,12 +195,6 @@ def chosen_noise(settings: BridgeSettings, states: tuple[np.ndarray, ...]) -> fl
 def spread_within(states: tuple[np.ndarray, ...]) -> float:
     """Root mean square distance of cells from the mean of their time, per dimension, times weighing alike."""
     return float(np.sqrt(np.mean([one.var(axis=0, dtype=np.float64).mean() for one in states])))
-
-
-def mean_squared_distance(x0: np.ndarray, x1: np.ndarray) -> float:
-    """Mean over all pairs of the squared distance between two clouds."""
-    apart = np.square(x0.mean(axis=0, dtype=np.float64) - x1.mean(axis=0, dtype=np.float64)).sum()
-    return float(x0.var(axis=0, dtype=np.float64).sum() + x1.var(axis=0, dtype=np.float64).sum() + apart)
 
 
 METHODS = (

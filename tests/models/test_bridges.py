@@ -13,7 +13,8 @@ from dynamics.stochastic import simulate
 from models import checkpoint
 from models.config import TrainConfig
 from models.noise_preview import preview
-from models.objectives.bridges import ScoreSettings
+from models.objectives.base import Problem
+from models.objectives.bridges import BridgeFlowMatching, BridgeSettings, ScoreSettings
 from models.paths import Bridge, Trigonometric
 from models.train import fit
 
@@ -61,6 +62,26 @@ def test_quarter_turns_of_equal_gaussians_give_their_drift():
     model = fit(drifting(600, times=(0.0, 2.0)), TrainConfig("vp-cfm", {"steps": 300, "noise": 0.0}))
     x = torch.tensor([[2.0, 0.0, 0.0], [3.0, 1.0, 0.0], [1.0, 0.0, -1.0]])
     torch.testing.assert_close(model(1.0, x), torch.tensor([[2.0, 0.0, 0.0]]).expand(3, 3), atol=0.35, rtol=0)
+
+
+def test_pairs_come_from_the_plan_of_brownian_motion(rng):
+    """π ∝ exp(−‖x0 − x1‖² / 2σ²) between its marginals: the rest of its log is one row plus one column."""
+    x0, x1 = rng.standard_normal((40, 2)).astype(np.float32), rng.standard_normal((50, 2)).astype(np.float32)
+    objective = BridgeFlowMatching(Problem((x0, x1), np.array([0.0, 7.0]), 0), BridgeSettings(noise=0.8))
+    plan, (one,) = np.zeros((40, 50)), objective.couplings
+    np.add.at(plan, (one.i, one.j), one.weight)
+    rest = np.log(plan) + ((x0[:, None] - x1) ** 2).sum(axis=2) / (2 * 0.8**2)
+    left = rest - rest.mean(axis=0) - rest.mean(axis=1, keepdims=True) + rest.mean()
+    assert plan.ravel() @ np.abs(left).ravel() < 1e-3  # masses are rounded, which the smallest ones feel
+
+
+def test_where_the_plan_is_too_sharp_it_is_said(rng):
+    states = tuple(rng.standard_normal((30, 2)).astype(np.float32) for _ in range(3))
+    problem = Problem(states, np.arange(3.0), 0)
+    objective = BridgeFlowMatching(problem, BridgeSettings(noise=0.01))
+    assert [one.exact for one in objective.couplings] == [True, True]
+    assert len(problem.notes) == 1
+    assert "least movement" in problem.notes[0]
 
 
 @pytest.fixture(scope="module")
