@@ -179,7 +179,7 @@ def score(snapshots: Snapshots, task: Task, progress: Progress = no_progress) ->
         w1=w1,
         mmd=mmd,
         train_seconds=model.summary["seconds"]["total"],
-        chosen=model.summary.get("selection", {}).get("chosen", ""),
+        chosen=model.summary["figures"].get("selection", {}).get("chosen", ""),
     )
 
 

@@ -4,7 +4,9 @@ from dynamics.errors import SettingsError
 from models.config import TrainConfig, from_mapping
 from models.objectives import (
     action_matching,
+    auto,
     bridges,
+    cnf,
     flow_matching,
     genot,
     metric,
@@ -15,6 +17,7 @@ from models.objectives import (
 from models.objectives.base import Method, TrainingSettings
 
 FAMILIES = (
+    auto,
     flow_matching,
     bridges,
     genot,
@@ -23,6 +26,7 @@ FAMILIES = (
     metric,
     unbalanced,
     rollout,
+    cnf,
 )
 """In the order in which their methods are offered."""
 METHODS: dict[str, Method] = {method.name: method for family in FAMILIES for method in family.METHODS}
