@@ -12,6 +12,7 @@ from models.objectives import (
     metric,
     rollout,
     spline,
+    transport,
     unbalanced,
 )
 from models.objectives.base import Method, TrainingSettings
@@ -27,6 +28,7 @@ FAMILIES = (
     unbalanced,
     rollout,
     cnf,
+    transport,
 )
 """In the order in which their methods are offered."""
 METHODS: dict[str, Method] = {method.name: method for family in FAMILIES for method in family.METHODS}

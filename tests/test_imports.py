@@ -21,7 +21,7 @@ MAY_IMPORT = {
 ONLY_IN = {
     "streamlit": ("app.py", "pages/", "ui/"),
     "plotly": ("dynamics/figures/", "ui/cellmap/"),
-    "torchdiffeq": ("dynamics/integrate.py",),
+    "torchdiffeq": ("dynamics/integrate.py", "dynamics/roll_out.py"),
     "ot": ("dynamics/coupling.py", "dynamics/metrics.py"),
     "dask": ("jobs/",),
     "distributed": ("jobs/",),
