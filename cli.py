@@ -17,7 +17,7 @@ from dynamics.projection import placement
 from jobs import farm, precheck, remote
 from jobs.cluster import number_of_workers
 from jobs.terminal import progress_line, say, show
-from models import checkpoint, fitting, holdout, train, verdict
+from models import checkpoint, fitting, holdout, inputs, train, verdict
 from models.config import TrainConfig, from_assignments, knobs
 from models.methods import METHODS, find
 
@@ -94,6 +94,7 @@ def run_train(options: argparse.Namespace) -> None:
     picked = chosen_roles(adata, options)
     shots = snapshots.from_anndata(adata, picked, dims=options.dims)
     say(options, f"{shots.n_cells:,} cells at {shots.n_times} times, {shots.dim} dimensions of {shots.rep}")
+    shots = inputs.complete(shots, config, adata=adata, roles=picked)
     genes = basis.from_anndata(adata, picked, shots)
     name = options.name or options.output.stem
     model = perform(options, train.fit, shots, config, basis=genes, name=name)
@@ -142,6 +143,8 @@ def run_validate(options: argparse.Namespace) -> None:
     asked = None if options.hold_out is None else options.hold_out.split(",")
     held_out = holdout.times_to_hold_out(shots, asked)
     configs = [recipe(options, name) for name in options.methods.split(",")]
+    for config in configs:
+        shots = inputs.complete(shots, config, adata=adata, roles=picked)
     wanted = holdout.tasks(configs, held_out, seeds=options.seeds, origin=options.origin)
     workers = min(options.workers or number_of_workers(), len(wanted) if len(wanted) > farm.FEW else 1)
     with farm.farm(scheduler=options.scheduler, workers=workers) as run:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from sklearn.neighbors import NearestNeighbors
 
+from dynamics import growth
+from dynamics.agreement import confidence
 from dynamics.errors import DataError, Stopped
 from dynamics.field import Progress, no_progress
 from dynamics.integrate import integrate
-from dynamics.projection import COMPARED, TREE_DIMS, Placement, embedded_velocity
+from dynamics.projection import Placement, embedded_velocity
 from dynamics.roles import Roles, embeddings
 from dynamics.stochastic import simulate as walk
 from dynamics.trajectories import Trajectories, nearest_type
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 OURS = "driftscope"
 """Key in `uns`, and prefix of the results where another tool's velocities are already there."""
 
-NEIGHBOURS = 15
+GROWTH = "growth_rate"
 VALUES = 250_000_000
 """Largest number of values in a matrix of cells and genes that is written."""
 
@@ -44,9 +45,10 @@ def annotate(
 
     Written are the velocities in the representation and on every embedding with two or three axes (`obsm`),
     of the genes where the model knows them (`layers`), their length and their agreement with those of the
-    neighbouring cells (`obs`), and the model's recipe (`uns["driftscope"]`). Names begin with "velocity";
-    where another tool's results have such a name, with "driftscope": nothing of the input is changed. Results
-    of an earlier call are replaced. Cells without a time get NaN.
+    neighbouring cells (`obs`), the growth rate where the model knows growth (`obs`), and the model's recipe
+    (`uns["driftscope"]`). Names begin with "velocity", or are "growth_rate"; where another tool's results
+    have such a name, with "driftscope": nothing of the input is changed. Results of an earlier call are
+    replaced. Cells without a time get NaN.
 
     Parameters
     ----------
@@ -79,6 +81,10 @@ def annotate(
         f"{prefix}_length": _spread(np.linalg.norm(velocity, axis=1), cells, (result.n_obs,)),
         f"{prefix}_confidence": _spread(confidence(snapshots.states, velocity), cells, (result.n_obs,)),
     }
+    if growth.has_growth(model):
+        rate = growth.growth_rate(model, snapshots.times, snapshots.states)
+        key = f"{OURS}_{GROWTH}" if GROWTH in result.obs else GROWTH
+        obs[key] = _spread(rate, cells, (result.n_obs,))
     _report(progress, 0.85, "velocities of the genes")
     layers = _gene_layer(result, getattr(model, "basis", None), velocity, cells=cells, prefix=prefix)
     for target, written in ((result.obsm, obsm), (result.obs, obs), (result.layers, layers)):
@@ -123,7 +129,8 @@ def simulate(
     Returns
     -------
     One row per cell and time, with in `obs` the time, the cell that it comes from, whether it is among
-    measured cells, and the type that it resembles; in X the genes, on the scale of the model's basis, or no
+    measured cells, the type that it resembles, and, where the model knows growth, the number of cells that
+    it stands for (`weight`, 1 at the start); in X the genes, on the scale of the model's basis, or no
     genes when it has none. Cells that could not be followed are left out; `uns["driftscope"]` counts them.
 
     Raises
@@ -133,7 +140,8 @@ def simulate(
     IntegrationError, ModelError
         The cells cannot be followed; or chance is asked of a model that has no noise.
     """
-    follow = partial(walk, seed=seed) if stochastic else partial(integrate, method=method)
+    weighted = growth.follow if growth.has_growth(model) else integrate
+    follow = partial(walk, seed=seed) if stochastic else partial(weighted, method=method)
     chosen = np.ones(snapshots.n_cells, bool) if rows is None else np.isin(snapshots.cells, rows)
     begin = _begin(snapshots, from_time, chosen)
     start = _start(snapshots, begin, chosen)
@@ -182,25 +190,6 @@ def card(model: "VelocityField", snapshots: "Snapshots") -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None}
 
 
-def confidence(states: np.ndarray, velocity: np.ndarray) -> np.ndarray:
-    """Return the mean cosine between the velocity of each cell and those of its nearest cells, (n,)."""
-    n = len(states)
-    if n < 3:
-        return np.full(n, np.nan)
-    tree = states.shape[1] <= TREE_DIMS
-    known = np.arange(n)
-    if not tree and n > COMPARED:
-        known = np.sort(np.random.default_rng(0).choice(n, COMPARED, replace=False))
-    search = NearestNeighbors(algorithm="kd_tree" if tree else "brute").fit(states[known])
-    speed = np.linalg.norm(velocity, axis=1, keepdims=True)
-    heading = velocity / np.maximum(speed, np.finfo(np.float32).tiny)
-    near = search.kneighbors(states, n_neighbors=min(NEIGHBOURS + 1, len(known)), return_distance=False)
-    neighbours = known[near]
-    others = neighbours != np.arange(n)[:, None]
-    cosines = np.einsum("nd,nkd->nk", heading, heading[neighbours])
-    return (cosines * others).sum(axis=1) / np.maximum(others.sum(axis=1), 1)
-
-
 def _report(progress: Progress, fraction: float, message: str) -> None:
     if not progress(fraction, message):
         raise Stopped
@@ -213,7 +202,7 @@ def _without_ours(adata: AnnData) -> AnnData:
     keys = before.get("keys", {}) if isinstance(before, Mapping) else {}
     for where in ("obsm", "obs", "layers"):
         for key in map(str, keys.get(where, ())):
-            if key.startswith(("velocity", OURS)) and key in getattr(result, where):
+            if key.startswith(("velocity", OURS, GROWTH)) and key in getattr(result, where):
                 del getattr(result, where)[key]
     return result
 
@@ -354,6 +343,8 @@ def _gathered(
             "inside": np.concatenate([part.inside[k] for part, k in moments]),
         }
     )
+    if moments[0][0].weights is not None:
+        obs["weight"] = np.concatenate([part.weights[k] for part, k in moments])
     if roles.cell_type_key is not None:
         obs["nearest_type"] = _types(moments, snapshots, adata.obs[roles.cell_type_key])
     obs.index = [f"{name}@{time:g}" for name, time in zip(obs["origin"], obs["time"], strict=True)]

@@ -20,6 +20,8 @@ STEPS = 10
 """Evaluations of the growth rate between two neighbouring measured times."""
 STEPS_IN_ALL = 80
 """The same over the whole span, where the measured times are not known."""
+CLOSE = 1e-9
+"""A measured time this near to a wanted one, as a share of the span, is taken to be the same."""
 MOST_LOG = 80.0
 """Weights are kept within exp(±80), so that sums of them stay finite."""
 
@@ -126,17 +128,18 @@ def _falling(edges: np.ndarray, times: np.ndarray) -> np.ndarray:
 def _edges(times: np.ndarray, breaks: np.ndarray) -> np.ndarray:
     """Times from the first to the last, in their order, between which growth is taken at the midpoint."""
     low, high = times.min(), times.max()
+    if low == high:
+        return times[:1]
+    per_interval = STEPS
     if len(breaks) < 2:
-        return np.unique(np.concatenate([times, np.linspace(low, high, STEPS_IN_ALL + 1)]))[
-            :: 1 if times[-1] >= times[0] else -1
-        ]
-    knots = np.unique(np.concatenate([times, breaks[(breaks > low) & (breaks < high)]]))
-    widths = np.diff(np.unique(breaks))
+        breaks, per_interval = np.array([low, high]), STEPS_IN_ALL
+    apart = np.abs(breaks[:, None] - times).min(axis=1) > CLOSE * (high - low)
+    knots = np.unique(np.concatenate([times, breaks[apart & (breaks > low) & (breaks < high)]]))
     parts = []
     for start, stop in pairwise(knots):
-        interval = np.clip(np.searchsorted(breaks, (start + stop) / 2) - 1, 0, len(widths) - 1)
-        n_steps = max(1, int(np.ceil((stop - start) / widths[interval] * STEPS - 1e-9)))
-        parts.append(np.linspace(start, stop, n_steps + 1)[:-1])
+        interval = np.clip(np.searchsorted(breaks, (start + stop) / 2) - 1, 0, len(breaks) - 2)
+        share = (stop - start) / (breaks[interval + 1] - breaks[interval])
+        parts.append(np.linspace(start, stop, max(1, int(np.ceil(share * per_interval - 1e-9))) + 1)[:-1])
     edges = np.concatenate([*parts, [high]])
     return edges if times[-1] >= times[0] else edges[::-1].copy()
 

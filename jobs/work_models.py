@@ -13,7 +13,7 @@ from dynamics.field import Progress
 from dynamics.projection import placement
 from dynamics.roles import Roles
 from jobs.work import say, share, workspace_of
-from models import checkpoint, fitting
+from models import checkpoint, fitting, inputs
 from models.config import TrainConfig
 from models.train import fit
 
@@ -41,7 +41,9 @@ def train(*, params: Mapping[str, Any], folder: Path, progress: Progress) -> dic
     say(progress, 0.0, "Reading the data")
     adata = read.read_cells(dataset.file)
     shots = snapshots.from_anndata(adata, roles, dims=config.dims)
-    genes = basis.from_anndata(read.read_h5ad(dataset.file), roles, shots) if adata.n_vars else None
+    whole = read.read_h5ad(dataset.file) if adata.n_vars else adata
+    shots = inputs.complete(shots, config, adata=whole, roles=roles)
+    genes = basis.from_anndata(whole, roles, shots) if adata.n_vars else None
     model = fit(
         shots,
         config,

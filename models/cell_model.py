@@ -121,7 +121,7 @@ class CellModel:
     @property
     def has_growth(self) -> bool:
         """Whether the model knows how cells multiply and die (`dynamics.growth`)."""
-        return "growth" in self.architecture.heads
+        return "growth" in self.architecture.heads and "growth_unit" in self.architecture.tables
 
     def growth(self, t: float | torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """Growth rate at time `t` and states `x`, (n,), per unit of time: d log(number of cells)/dt.
@@ -137,7 +137,7 @@ class CellModel:
                 "Train one with growth-cfm."
             )
         time = self._time(t, x)
-        rate = self._outputs(time, x)["growth"].squeeze(-1).double() * self.clock.pace(time)
+        rate = self._outputs(time, x)["growth"].squeeze(-1).double() * self._growth_clock.speed(time)
         return rate.to(x.dtype)
 
     @property
@@ -195,6 +195,10 @@ class CellModel:
         z = ((x - self._shift) / self._scale).float()
         features = self.clock.features(time)
         return self.net(features.expand(*z.shape[:-1], -1), z)
+
+    @cached_property
+    def _growth_clock(self) -> Clock:
+        return Clock(self.clock.times, self.net.growth_unit.numpy().astype(np.float64))
 
     @cached_property
     def _shift(self) -> torch.Tensor:

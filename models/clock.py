@@ -44,11 +44,6 @@ class Clock:
         inside = t.clamp(float(self.times[0]), float(self.times[-1]))
         return _interpolate(inside, self._knots, self._log_speeds).exp()
 
-    def pace(self, t: torch.Tensor) -> torch.Tensor:
-        """Intervals per unit of time at times, (...) float64: 1/Δ, changing as smoothly as the speed."""
-        inside = t.clamp(float(self.times[0]), float(self.times[-1]))
-        return _interpolate(inside, self._knots, self._log_paces).exp()
-
     @cached_property
     def _times(self) -> torch.Tensor:
         return torch.tensor(self.times, dtype=torch.float64)
@@ -67,10 +62,6 @@ class Clock:
     @cached_property
     def _log_speeds(self) -> torch.Tensor:
         return torch.as_tensor(np.repeat(np.log(self.speeds), 2))
-
-    @cached_property
-    def _log_paces(self) -> torch.Tensor:
-        return torch.as_tensor(np.repeat(-np.log(np.diff(self.times)), 2))
 
 
 def typical_speeds(times: np.ndarray, moved: np.ndarray) -> np.ndarray:

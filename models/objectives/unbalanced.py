@@ -23,20 +23,10 @@ from models.paths import PathPoint
 
 CURVE = 129
 """Positions at which the total mass along an interval is tabulated."""
-LEAST_SPREAD, PART_OF_MEAN = 0.02, 0.1
-"""Errors of growth count in units of its spread, of at least 2 % per interval and a tenth of its mean."""
-
-
-def _noise() -> Any:
-    return knob(
-        0.1,
-        label="Noise around paths",
-        help="Paths are blurred by this much, so that the field is also learned a little beside them.",
-        min=0.0,
-        max=2.0,
-        unit="× the spread of the states",
-        advanced=True,
-    )
+LEAST_GROWTH, PART_OF_MOST = 0.02, 0.1
+"""Typical growth of an interval is at least 2 %, and a tenth of that of the interval with the most."""
+PART_OF_MEAN = 0.1
+"""Errors of growth count in units of its spread, which is at least a tenth of its mean."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +42,6 @@ class UnbalancedSettings(FlowMatchingSettings):
         max=1e6,
         unit="× the mean squared distance between times",
     )
-    noise: float = _noise()
     blur: float = knob(
         0.02,
         label="Blur of the pairing",
@@ -95,7 +84,6 @@ class GrowthSettings(FlowMatchingSettings):
         unit="× the mean squared distance between times",
         advanced=True,
     )
-    noise: float = _noise()
 
 
 class UnbalancedFlowMatching(FlowMatching):
@@ -134,7 +122,8 @@ class GrowthFlowMatching(FlowMatching):
     ∂ρ/∂t + ∇·(ρv) = gρ with the population at both ends. Where numbers are ignored, the weights are divided
     by their mean at each position: then the mean growth of the population is zero at all times.
 
-    The head "growth" is d log(weight)/dt over `Clock.pace`: per interval, whatever its length.
+    The head "growth" is d log(weight)/dt over the typical rate of its interval, kept in the table
+    "growth_unit" (n_intervals,), per unit of time; between intervals it changes as the typical speed does.
 
     References
     ----------
@@ -152,12 +141,20 @@ class GrowthFlowMatching(FlowMatching):
             self.knee, self.reg_m = _strictness(problem, settings.reg_m)
         super().__init__(problem, settings, progress=progress)
         self.masses = tuple(_RowMasses(c.row_mass, centred=not self.counted) for c in self.couplings)
-        logs = np.concatenate([masses.log for masses in self.masses])
-        self.spread = max(LEAST_SPREAD, float(logs.std()), PART_OF_MEAN * abs(float(logs.mean())))
+        typical = np.array([masses.typical for masses in self.masses])
+        typical = np.maximum(typical, max(LEAST_GROWTH, PART_OF_MOST * typical.max()))
+        self.unit = (typical / np.diff(problem.times)).astype(np.float32)
+        self.growth_clock = Clock(problem.times, self.unit.astype(np.float64))
+        scaled = [masses.log / unit for masses, unit in zip(self.masses, typical, strict=True)]
+        values = np.concatenate(scaled)
+        self.spread = max(float(values.std()), PART_OF_MEAN * abs(float(values.mean())), PART_OF_MEAN)
 
     @staticmethod
     def heads(dim: int, settings: TrainingSettings) -> dict[str, int]:
         return {"velocity": dim, "growth": 1}
+
+    def tables(self) -> dict[str, np.ndarray]:
+        return {"growth_unit": self.unit}
 
     def paired(self, x0: np.ndarray, x1: np.ndarray, settings: GrowthSettings) -> Coupling:
         if settings.growth_from == "genes":
@@ -177,8 +174,8 @@ class GrowthFlowMatching(FlowMatching):
         point = super().points(k, (i, j), s, rng)
         growth, weight = self.masses[k](i, s.numpy().ravel())
         gap = self.problem.times[k + 1] - self.problem.times[k]
-        pace = self.clock.pace(self.problem.times[k] + gap * s.double())
-        target = torch.from_numpy(growth)[:, None] / (gap * pace)
+        unit = self.growth_clock.speed(self.problem.times[k] + gap * s.double())
+        target = torch.from_numpy(growth)[:, None] / (gap * unit)
         extra = {"growth": target.float(), "weight": torch.from_numpy(weight)[:, None].float()}
         return PathPoint(point.xs, point.us, extra)
 
@@ -204,7 +201,7 @@ class GrowthFlowMatching(FlowMatching):
         """Follow all cells of the first time: total mass at each time, and its error where numbers count."""
         sizes = [len(states) for states in self.problem.states]
         times = self.problem.times
-        field = _ScaledField(net, self.clock, self.problem.dim)
+        field = _ScaledField(net, (self.clock, self.growth_clock), dim=self.problem.dim)
         path = growth.follow(field, self.problem.states[0], times)
         weights = path.weights.astype(np.float64) / sizes[0]
         found = {
@@ -234,6 +231,7 @@ class _RowMasses:
 
     def __init__(self, mass: np.ndarray, *, centred: bool) -> None:
         self.log = np.log(mass)
+        self.typical = float(np.sqrt(np.square(self.log).mean()))
         self.drawn = 0.5 / len(mass) + 0.5 * mass / mass.sum()
         self.at = np.linspace(0, 1, CURVE)
         powers = np.exp(np.outer(self.at, self.log))
@@ -252,9 +250,10 @@ class _ScaledField:
 
     has_growth = True
 
-    def __init__(self, net: nn.Module, clock: Clock, dim: int) -> None:
-        self.net, self.clock, self.dim = net, clock, dim
-        self.axis = SimpleNamespace(values=clock.times)
+    def __init__(self, net: nn.Module, clocks: tuple[Clock, Clock], *, dim: int) -> None:
+        self.net, self.dim = net, dim
+        self.clock, self.growth_clock = clocks
+        self.axis = SimpleNamespace(values=self.clock.times)
 
     def __call__(self, t: float | torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         time = torch.as_tensor(t, dtype=torch.float64).expand(len(x))
@@ -264,7 +263,7 @@ class _ScaledField:
     def growth(self, t: float | torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         time = torch.as_tensor(t, dtype=torch.float64).expand(len(x))
         rate = self.net(self.clock.features(time), x)["growth"].squeeze(-1)
-        return rate * self.clock.pace(time).float()
+        return rate * self.growth_clock.speed(time).float()
 
 
 def expected_masses(problem: Problem, *, counted: bool) -> list[np.ndarray]:
