@@ -60,6 +60,10 @@ class Reporter:
         if now - self.last < REPORT_SECONDS and not over:
             return
         self.last = now
+        if not self.steps:
+            if not self.progress(1.0, "Ready: nothing is trained"):
+                raise Stopped
+            return
         loss = float(state.losses[max(state.step - DRAW, 0) : state.step].mean())
         done = 1.0 if over else state.step / self.steps
         share = PAIRING_SHARE + (1 - PAIRING_SHARE) * done

@@ -10,6 +10,7 @@ from torch import nn
 
 from dynamics.errors import ModelError
 from models.clock import N_FEATURES
+from models.pairs import PairsNet
 from models.tables import register_tables
 
 SMALL_DATA = 2_000
@@ -180,6 +181,7 @@ KINDS: dict[str, type[nn.Module]] = {
     "field": FieldNet,
     "potential": PotentialNet,
     "conditional": ConditionalNet,
+    "pairs": PairsNet,
 }
 
 

@@ -81,7 +81,8 @@ def fit(
         objective = method.objective(problem, settings, progress=_first_part(progress))
         paired = time.perf_counter()
         net = _network(objective, settings, n_cells=snapshots.n_cells, seed=config.seed)
-        phases = _phases(objective, settings, steps=settings.steps or suited_steps(snapshots))
+        steps = settings.steps or suited_steps(snapshots)
+        phases = _phases(objective, settings, steps=steps) if list(net.parameters()) else ()
         state = start(net, settings, phases=phases)
         keeper = Keeper(checkpoint, key=_key(snapshots, config, settings, steps=len(state.losses)))
         train(phases, state, settings, seed=config.seed, progress=progress, keeper=keeper)
@@ -267,7 +268,10 @@ def _summary(
         "loss": _history(state.losses),
         "n_cells": [len(states) for states in objective.problem.states],
         "couplings": [coupling.to_json() for coupling in objective.couplings],
-        "warnings": [*_warnings(final, reference, settings), *objective.problem.notes],
+        "warnings": [
+            *(_warnings(final, reference, settings) if state.step else []),
+            *objective.problem.notes,
+        ],
         "versions": versions(),
         "figures": objective.figures(state.net),
     }
@@ -284,7 +288,9 @@ def _warnings(final: float, reference: float, settings: TrainingSettings) -> lis
 
 
 def _history(losses: np.ndarray) -> list[list[float]]:
-    """Mean loss over up to `HISTORY` stretches of training, as [last step, loss]."""
+    """Mean loss over up to `HISTORY` stretches of training, as [last step, loss]; empty without a step."""
+    if not len(losses):
+        return []
     ends = np.unique(np.linspace(0, len(losses), min(HISTORY, len(losses)) + 1).astype(int))
     sums = np.add.reduceat(losses.astype(np.float64), ends[:-1])
     return [

@@ -30,7 +30,7 @@ coincide, with which cells are paired."""
 
 
 @dataclass(frozen=True)
-class BridgeSettings(TrainingSettings):
+class BridgeSettings(FlowMatchingSettings):
     """Settings of flow matching along Brownian bridges."""
 
     noise: float | None = knob(
@@ -46,7 +46,10 @@ class BridgeSettings(TrainingSettings):
 
 @dataclass(frozen=True)
 class ScoreSettings(BridgeSettings):
-    """Settings of score and flow matching."""
+    """Settings of score and flow matching; the score would not follow a fine-tuned velocity."""
+
+    fine_tune: ClassVar[int] = 0
+    fine_tune_rate: ClassVar[float] = 0.0
 
     pairing: str = knob(
         "auto",

@@ -17,7 +17,10 @@ from models.paths import PathPoint
 
 @dataclass(frozen=True)
 class DescendantSettings(FlowMatchingSettings):
-    """Settings of entropic transport to a distribution of descendants."""
+    """Settings of entropic transport to a distribution of descendants, which fine-tuning would not reach."""
+
+    fine_tune: ClassVar[int] = 0
+    fine_tune_rate: ClassVar[float] = 0.0
 
     blur: float = knob(
         0.05,

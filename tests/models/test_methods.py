@@ -16,8 +16,14 @@ from models.train import fit
 STEPS = 150
 
 
+def trains(method):
+    """Whether a method takes steps; one that only looks cells up has none to set."""
+    return METHODS[method].objective.evaluations > 0
+
+
 def trained(snapshots, method, *, steps=STEPS, seed=0, **config):
-    return fit(snapshots, TrainConfig(method, {"steps": steps}, seed=seed, **config), name="test")
+    settings = {"steps": steps} if trains(method) else {}
+    return fit(snapshots, TrainConfig(method, settings, seed=seed, **config), name="test")
 
 
 @pytest.fixture(scope="module", params=METHODS)
@@ -70,7 +76,7 @@ def test_loss_falls_below_that_of_a_mean_velocity(snapshots, method):
     two_ways = np.where(np.arange(snapshots.n_cells)[:, None] % 2, snapshots.times[:, None], 0)
     model = trained(changed(from_arrays(snapshots.states + 3 * two_ways, snapshots.times)), method)
     losses = [loss for _, loss in model.summary["loss"]]
-    assert np.mean(losses[-20:]) < np.mean(losses[:20])
+    assert np.mean(losses[-20:]) < np.mean(losses[:20]) if trains(method) else losses == []
     assert model.summary["final_loss"] < model.summary["reference_loss"]
     assert model.summary["warnings"] == []
 
