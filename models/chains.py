@@ -14,6 +14,8 @@ from dynamics.neighbours import nearest_among
 NEIGHBOURS = 10
 LANDMARKS = 5_000
 """Cells, spread evenly over all times, among which neighbours are looked for."""
+KNOTS = 7
+"""Points at which a path is pulled, its ends included."""
 
 
 @dataclass(frozen=True)
@@ -151,8 +153,9 @@ class Bundle:
         """Return points, (n, dim), on the paths through given pairs, and the velocities there.
 
         The path is x_s = (1 − λ) straight + λ cubic, the cubic going through the whole chain. With a pull β,
-        the point is then moved by 4 s (1 − s) β towards the mean of its ten nearest cells of any time, a
-        simple stand-in for paths that are short in a metric of the data; the velocity is kept.
+        seven points of each path are moved by 4 s (1 − s) β towards the mean of their ten nearest cells of
+        any time, and joined by a natural cubic: a simple stand-in for paths that are short in a metric of
+        the data.
 
         Parameters
         ----------
@@ -161,28 +164,71 @@ class Bundle:
         s : (n, 1)
             Position along the interval.
         """
+        ends, slopes = self._ends(k, pairs, shape, rng)
         gap = self.times[k + 1] - self.times[k]
-        if shape.smoothness:
-            chain = zip(self.states, self.chains.draw(k, pairs, rng), strict=True)
-            knots = np.stack([states[rows] for states, rows in chain]).astype(np.float64)
-            slopes = SLOPES[shape.curve](self.times, knots)
-            ends = knots[k], knots[k + 1]
-        else:
-            ends = tuple(self.states[k + end][pairs[end]].astype(np.float64) for end in (0, 1))
-            slopes = ()
-        straight = (ends[1] - ends[0]) / gap
-        bent = [straight + shape.smoothness * (slope - straight) for slope in slopes[k : k + 2]]
-        x, u = cubic(ends, tuple(bent) or (straight, straight), gap=gap, s=s)
-        return (self._pulled(x, 4 * s * (1 - s) * shape.pull) if shape.pull else x), u
+        if not shape.pull:
+            return cubic(ends, slopes, gap=gap, s=s)
+        x, u = Pulled(*self._knots(ends, slopes, gap=gap, pull=shape.pull)).points(np.arange(len(s)), s)
+        return x, u / gap
 
-    def _pulled(self, x: np.ndarray, share: np.ndarray) -> np.ndarray:
-        rows, _ = nearest_among(self._landmarks, x, NEIGHBOURS)
-        return x + share * (self._landmarks[rows].mean(axis=1) - x)
+    def pulled(
+        self, k: int, pairs: tuple[np.ndarray, np.ndarray], *, shape: Shape, rng: np.random.Generator
+    ) -> "Pulled":
+        """Return whole pulled paths through given pairs, to be sampled from many times."""
+        ends, slopes = self._ends(k, pairs, shape, rng)
+        gap = self.times[k + 1] - self.times[k]
+        return Pulled(*self._knots(ends, slopes, gap=gap, pull=shape.pull))
+
+    def _ends(
+        self, k: int, pairs: tuple[np.ndarray, np.ndarray], shape: Shape, rng: np.random.Generator
+    ) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+        """Cells at the ends of the paths and the slopes of the paths there, per unit of time."""
+        ends = tuple(self.states[k + end][pairs[end]].astype(np.float64) for end in (0, 1))
+        straight = (ends[1] - ends[0]) / (self.times[k + 1] - self.times[k])
+        if not shape.smoothness:
+            return ends, (straight, straight)
+        chain = zip(self.states, self.chains.draw(k, pairs, rng), strict=True)
+        knots = np.stack([states[rows] for states, rows in chain]).astype(np.float64)
+        slopes = SLOPES[shape.curve](self.times, knots)[k : k + 2]
+        return ends, tuple(straight + shape.smoothness * (slope - straight) for slope in slopes)
+
+    def _knots(
+        self,
+        ends: tuple[np.ndarray, np.ndarray],
+        slopes: tuple[np.ndarray, np.ndarray],
+        *,
+        gap: float,
+        pull: float,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Points of pulled paths at even positions, (KNOTS, n, dim), and the slopes there per unit of `s`."""
+        s = np.linspace(0, 1, KNOTS)[:, None, None]
+        x, _ = cubic(ends, slopes, gap=gap, s=s)
+        inner = x[1:-1].reshape(-1, x.shape[2])
+        rows, _ = nearest_among(self._landmarks, inner, NEIGHBOURS)
+        near = self._landmarks[rows].mean(axis=1).reshape(x[1:-1].shape)
+        x[1:-1] += (4 * s * (1 - s) * pull)[1:-1] * (near - x[1:-1])
+        return x, natural_slopes(s.ravel(), x)
 
     @cached_property
     def _landmarks(self) -> np.ndarray:
         cells = np.concatenate(self.states).astype(np.float64)
         return cells[np.unique(np.linspace(0, len(cells) - 1, LANDMARKS).astype(int))]
+
+
+@dataclass(frozen=True, eq=False)
+class Pulled:
+    """Paths as cubics through even positions of `s`: knots and slopes, (KNOTS, n, dim)."""
+
+    knots: np.ndarray
+    slopes: np.ndarray
+
+    def points(self, paths: np.ndarray, s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Points and velocities per unit of `s` on some of the paths, (m,), at positions (m, 1)."""
+        gap = 1 / (KNOTS - 1)
+        part = np.minimum((s[:, 0] / gap).astype(int), KNOTS - 2)
+        ends = self.knots[part, paths], self.knots[part + 1, paths]
+        slopes = self.slopes[part, paths], self.slopes[part + 1, paths]
+        return cubic(ends, slopes, gap=gap, s=s / gap - part[:, None])
 
 
 def cubic(

@@ -6,16 +6,16 @@ import numpy as np
 import torch
 
 from dynamics.field import Progress, no_progress
-from models.chains import Bundle, Shape
+from models.chains import Bundle, Pulled, Shape
 from models.config import knob
 from models.objectives.base import Method, Problem
 from models.objectives.flow_matching import TransportFlowMatching, TransportSettings
 from models.paths import PathPoint
 
-BANK_SIZE = 16_384
-"""Points of an interval that are pulled to the cells beforehand; each is then used a few times."""
-BANK = 21
-"""Stream of random numbers."""
+PATHS = 4_096
+"""Paths of an interval that are pulled to the cells beforehand."""
+STREAM = 21
+"""Of random numbers."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class SplineFlowMatching(TransportFlowMatching):
         super().__init__(problem, settings, progress=progress)
         self.bundle = Bundle(problem.states, problem.times, self.couplings)
         self.shape = self.suited_shape(settings, progress)
-        self.banks = [self._bank(k) for k in range(problem.n_intervals)] if self.shape.pull else []
+        self.pulled = [self._pulled(k) for k in range(problem.n_intervals)] if self.shape.pull else []
 
     def suited_shape(self, settings: SplineSettings, progress: Progress) -> Shape:
         """Return the form of the paths; here that of the settings."""
@@ -75,24 +75,20 @@ class SplineFlowMatching(TransportFlowMatching):
     ) -> PathPoint:
         """Sample points on the curves through chains that go through the given pairs.
 
-        With a pull, points at these positions come from a bank with pairs of its own.
+        With a pull they lie on other paths of the same pairing, which were pulled beforehand.
         """
-        where = s.numpy().astype(np.float64)
-        if self.banks:
-            row = np.minimum((where[:, 0] * BANK_SIZE).astype(int), BANK_SIZE - 1)
-            x, u = (part[row] for part in self.banks[k])
+        where, gap = s.numpy().astype(np.float64), self.problem.times[k + 1] - self.problem.times[k]
+        if self.pulled:
+            x, u = self.pulled[k].points(rng.integers(PATHS, size=len(where)), where)
         else:
             x, u = self.bundle.points(k, pairs, where, shape=self.shape, rng=rng)
+            u = gap * u
         x = x + self.path.sigma * rng.standard_normal(x.shape)
-        gap = self.problem.times[k + 1] - self.problem.times[k]
-        return PathPoint(torch.from_numpy(x).float(), torch.from_numpy(gap * u).float())
+        return PathPoint(torch.from_numpy(x).float(), torch.from_numpy(u).float())
 
-    def _bank(self, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Points and velocities of interval `k`, one at each of many even positions."""
-        rng = np.random.default_rng([self.problem.seed, BANK, k])
-        s = ((np.arange(BANK_SIZE) + 0.5) / BANK_SIZE)[:, None]
-        pairs = self.couplings[k].sample(BANK_SIZE, rng)
-        return self.bundle.points(k, pairs, s, shape=self.shape, rng=rng)
+    def _pulled(self, k: int) -> Pulled:
+        rng = np.random.default_rng([self.problem.seed, STREAM, k])
+        return self.bundle.pulled(k, self.couplings[k].sample(PATHS, rng), shape=self.shape, rng=rng)
 
 
 METHODS = (
