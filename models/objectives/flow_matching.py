@@ -10,11 +10,12 @@ from torch import nn
 from torch.nn import functional
 
 from dynamics.coupling import Coupling, couple
-from dynamics.errors import Stopped
+from dynamics.errors import SettingsError, Stopped
 from dynamics.field import Progress, no_progress
 from models.clock import Clock, typical_speeds
 from models.config import knob
 from models.objectives.base import Batches, Method, Objective, Problem, TrainingSettings
+from models.objectives.rollout import RollOut, RollOutSettings
 from models.paths import Path, PathPoint, Straight
 
 
@@ -29,6 +30,23 @@ class FlowMatchingSettings(TrainingSettings):
         min=0.0,
         max=2.0,
         unit="× the spread of the states",
+        advanced=True,
+    )
+    fine_tune: int = knob(
+        0,
+        label="Fine-tuning steps",
+        help="Steps made at the end in which cells are simulated from the first time over all others, and "
+        "brought onto the cells measured there. For long simulations, which drift otherwise.",
+        min=0,
+        max=20_000,
+        advanced=True,
+    )
+    fine_tune_rate: float = knob(
+        1e-3,
+        label="Learning rate of fine-tuning",
+        help="Size of the largest step of the fine-tuning.",
+        min=1e-6,
+        max=1.0,
         advanced=True,
     )
 
@@ -69,7 +87,7 @@ class FlowMatching(Objective):
     def __init__(
         self, problem: Problem, settings: FlowMatchingSettings, *, progress: Progress = no_progress
     ) -> None:
-        self.problem = problem
+        self.problem, self.settings = problem, settings
         self.path = self.path_for(settings)
         self.couplings = tuple(self._couplings(settings, progress))
         moved = np.sqrt([coupling.cost / problem.dim for coupling in self.couplings])
@@ -145,6 +163,27 @@ class FlowMatching(Objective):
         """Loss of predicting the mean velocity everywhere."""
         velocity = batches["velocity"].double()
         return float((velocity - velocity.mean(dim=(0, 1))).square().mean())
+
+    def refinements(self) -> tuple[tuple[Objective, int, float], ...]:
+        """Simulate from the first time over all others, where asked for.
+
+        Raises
+        ------
+        SettingsError
+            The network has heads besides the velocity, which would no longer belong to it.
+        """
+        settings = self.settings
+        if not settings.fine_tune:
+            return ()
+        others = set(self.heads(self.problem.dim, settings)) - {"velocity", "potential"}
+        if others:
+            raise SettingsError(
+                f"fine_tune = {settings.fine_tune}: this method also learns {', '.join(sorted(others))}, "
+                "which fine-tuning of the velocity would spoil. Set fine_tune to 0, or choose ot-cfm."
+            )
+        simulated = RollOutSettings(learning_rate=settings.fine_tune_rate)
+        rolled = RollOut(self.problem, simulated, clock=self.clock, from_start=True)
+        return ((rolled, settings.fine_tune, settings.fine_tune_rate),)
 
 
 class TransportFlowMatching(FlowMatching):

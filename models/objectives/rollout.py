@@ -250,7 +250,7 @@ class _Constant(nn.Module):
 
 
 def transported(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """Least mean squared distance per dimension between equally many cells; its plan is held for gradients."""
+    """Least mean squared distance per dimension of equally many cells; its plan is held for gradients."""
     cost = cdist(x.detach().numpy(), y.detach().numpy(), "sqeuclidean")
     rows, columns = linear_sum_assignment(cost)
     return (x[rows] - y[columns]).square().mean()
