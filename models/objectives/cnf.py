@@ -30,16 +30,8 @@ class LikelihoodSettings(TrainingSettings):
         max=4096,
         advanced=True,
     )
-    learning_rate: float = knob(
-        1e-2,
-        label="Learning rate",
-        help="Size of the largest step; it rises over the first steps and then falls along a cosine to zero.",
-        min=1e-6,
-        max=1.0,
-        advanced=True,
-    )
     energy: float = knob(
-        0.1,
+        0.05,
         label="Weight of the energy",
         help="How much short and straight paths are preferred. 0 leaves the paths between the times open.",
         min=0.0,
