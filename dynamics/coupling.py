@@ -28,6 +28,7 @@ REG = 0.05
 RELAXED_REG = 0.02
 """Entropy weight with which the masses of the semi-relaxed plan are found."""
 MASS_TOLERANCE = 1e-5
+"""Share of the mass that one more step may move where masses are free."""
 
 
 def independent(x0: np.ndarray, x1: np.ndarray, *, seed: int = 0) -> Coupling:
@@ -161,7 +162,7 @@ def unbalanced(
     _positive(reg=reg, reg_m=reg_m, reg_m_later=later)
     unit = transport_plans.mean_square(x0, x1)
     sides = Sides(np.full(len(x0), 1 / len(x0)), np.full(len(x1), 1 / len(x1)), reg_m * unit, later * unit)
-    found = _potentials(x0, x1, sides, reg=reg, seed=seed)
+    found = _potentials(x0, x1, sides, reg=reg, seed=seed, tolerance=MASS_TOLERANCE)
     pairs = transport_plans.pairs(x0, x1, sides, found=found, seed=seed)
     details = {"reg": reg, "reg_m": reg_m, "reg_m_later": later, "iterations": found.iterations}
     mass = float(pairs[2].sum())

@@ -28,7 +28,7 @@ ACCEPTED = 1e-4
 COOLING, STAGE_ITERATIONS, STAGE_TOLERANCE = 4.0, 100, 1e-2
 LARGE = 50.0
 """Scalings are moved into the potentials before their logarithm exceeds this."""
-SCALE_ROUNDS = 500
+SCALE_ROUNDS, SCALE_TOLERANCE = 500, 1e-5
 WHOLE = 2**24
 """Whole numbers that the mass of a snapshot is written in, at least; far larger ones overtax the solver."""
 
@@ -327,7 +327,7 @@ def _scaled(plan: Pairs, row: np.ndarray, column: np.ndarray) -> Pairs:
     for _ in range(SCALE_ROUNDS):
         mass = mass * (column / np.bincount(j, mass, minlength=len(column)))[j]
         reached = np.bincount(i, mass, minlength=len(row))
-        if np.abs(reached - row).sum() <= TOLERANCE * row.sum():
+        if np.abs(reached - row).sum() <= SCALE_TOLERANCE * row.sum():
             break
         mass = mass * (row / reached)[i]
     return i, j, mass

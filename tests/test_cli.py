@@ -154,3 +154,21 @@ def test_help_is_the_manual():
         [sys.executable, "cli.py", "train", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert "--time-values" in run.stdout
+
+
+def test_growth_is_annotated_and_carried_by_predicted_cells(course, tmp_path):
+    model, out = str(tmp_path / "m.safetensors"), str(tmp_path / "out.h5ad")
+    settings = ["--set", "steps=20", "--set", "numbers=counts"]
+    assert cli.main(["train", str(course), "-o", model, "--method", "growth-cfm", "--quiet", *settings]) == 0
+    assert cli.main(["annotate", str(course), model, "-o", out, "--quiet"]) == 0
+    assert read.read_h5ad(out).obs["growth_rate"].notna().all()
+    assert cli.main(["simulate", str(course), model, "-o", out, "--times", "0,1", "--quiet"]) == 0
+    weight = read.read_h5ad(out).obs.groupby("time")["weight"].sum()
+    assert weight[0.0] == 80
+    assert weight[1.0] == pytest.approx(85, rel=0.3)
+
+
+def test_growth_from_genes_says_which_genes_are_missing(course, tmp_path, capsys):
+    words = ["train", str(course), "-o", str(tmp_path / "m.safetensors"), "--method", "growth-cfm"]
+    assert cli.main([*words, "--set", "growth_from=genes"]) == 2
+    assert "0 of 97 cell-cycle genes" in capsys.readouterr().err
