@@ -63,9 +63,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=here.parents[2] / "shared" / "data")
     parser.add_argument("--seeds", type=int, default=1)
     options = parser.parse_args()
-    print(
-        "data  method       seed  Spearman  Pearson   relative mass error at t = 1 to 4        W1      s   reg_m"
-    )
+    mass = "relative mass error at t = 1 to 4"
+    print(f"data  method       seed  Spearman  Pearson   {mass}        W1      s   reg_m")
     for dims in ("2d", "3d"):
         snapshots, x2 = simulated(options.data / f"sim_threegene_growth_{dims}.h5ad")
         truth = np.square(x2) / (1 + np.square(x2))
