@@ -22,7 +22,7 @@ SLOWEST, FASTEST = 0.3, 1.7
 """Smallest and largest rate of birth and of death, per day."""
 BIRTH_CENTRE, BIRTH_WIDTH = 0.25, 0.5
 DEATH_CENTRE, DEATH_WIDTH = 0.1, 0.2
-MIN_CYCLE, MIN_APOPTOSIS = 15, 8
+MIN_CYCLE, MIN_APOPTOSIS = 10, 5
 """Genes of each list that the data set must have."""
 MOST_DEVIATION = 5.0
 SYMBOL_COLUMNS = ("gene_symbol", "gene_symbols", "symbol", "gene_name", "gene_names", "gene_short_name")

@@ -83,9 +83,9 @@ def test_snapshots_get_the_growth_of_their_own_cells():
 
 
 def test_too_few_genes_are_refused_with_numbers():
-    with pytest.raises(DataError, match=r"3 of 97 cell-cycle genes .*15 are needed"):
+    with pytest.raises(DataError, match=r"3 of 97 cell-cycle genes .*10 are needed"):
         prior_growth(make([*CYCLE[:3], *APOPTOSIS]), ROLES)
-    with pytest.raises(DataError, match=r"2 of 40 apoptosis genes .*8 are needed"):
+    with pytest.raises(DataError, match=r"2 of 40 apoptosis genes .*5 are needed"):
         prior_growth(make([*CYCLE, *APOPTOSIS[:2]]), ROLES)
     without = make(ALL)[:, []].copy()
     with pytest.raises(DataError, match="no genes"):
