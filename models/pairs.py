@@ -20,8 +20,8 @@ SHARP = 0.02
 """Closer to a pair than this share of the reach of the average, the pair alone decides."""
 NEXT = 1e-4
 """So near before a measured time, in intervals, a state belongs to the interval that begins there."""
-WHOLE = 1_024
-"""Up to so many pairs all are compared with a state; above, those of the nearest groups."""
+COMPARED = 4_000_000
+"""Up to so many distances all states are compared with all pairs; above, with those of the nearest groups."""
 GROUP, ADJACENT = 48, 12
 """Pairs of a group, about, and groups that are searched: a state's own and those next to it."""
 MOMENTS = 4
@@ -37,8 +37,8 @@ class PairsNet(nn.Module):
     at z is the mean of z1 − z0 over the 12 nearest pairs, weighted by w (R − d)² / (d² + (0.02 R)²), where d
     is the distance to p and R that to the next pair further out (Franke and Little's form of Shepard's
     weights). So it is that of the pair itself where z lies on a pair's path, smooth beside it, and followed
-    cells stay on their paths. Beyond 1,024 pairs the search is approximate: most of the 12 are found, and
-    nearly always the nearest.
+    cells stay on their paths. For many states and pairs the search is approximate: most of the 12 are found,
+    and nearly always the nearest.
 
     Tables: "cells" (n, dim); "pairs" (m, 2), rows of the two cells of each pair; "weight" (m,); "first"
     (n_intervals + 1,), number of the first pair of each interval; "rate" (n_intervals,), 1 / (Δ c).
@@ -147,7 +147,7 @@ class _Interval:
 
     def nearest(self, z: torch.Tensor, s: torch.Tensor) -> torch.Tensor:
         """Numbers of the nearest pairs of states, (n, NEIGHBOURS + 1)."""
-        if len(self.ends[0]) <= WHOLE:
+        if len(z) * len(self.ends[0]) <= COMPARED or len(self.ends[0]) < ADJACENT * GROUP:
             return self._among(z, s, torch.arange(len(self.ends[0])))
         near = torch.empty((len(z), NEIGHBOURS + 1), dtype=torch.int64)
         moment = (s[:, 0] * MOMENTS).round().long()

@@ -31,6 +31,8 @@ HISTORY = 200
 """Points of the loss history that are kept with a model."""
 BASE_STEPS, MANY_DIMS = 600, 12
 JUDGE_STEPS, JUDGE_BATCH = 16, 1024
+UNTRAINED_STEPS = 2
+"""Batches that a field without training is judged on; looking pairs up takes longer than a network."""
 JUDGE = 2
 """Stream of random numbers drawn from the seed."""
 
@@ -180,16 +182,8 @@ def _narrowed(snapshots: Snapshots, dims: int | None) -> Snapshots:
 
 def _check_method(method: Method, snapshots: Snapshots) -> None:
     """Refuse data that a method cannot learn from."""
-    if snapshots.n_times < method.min_times:
-        raise DataError(
-            f"The method {method.name} needs {method.min_times} times or more; the snapshots have "
-            f"{snapshots.n_times}. Choose ot-cfm, which needs two."
-        )
-    if method.max_dim is not None and snapshots.dim > method.max_dim:
-        raise DataError(
-            f"The method {method.name} can handle up to {method.max_dim} dimensions; the snapshots have "
-            f"{snapshots.dim}. Choose fewer leading dimensions, or another method."
-        )
+    if why := method.why_not(n_times=snapshots.n_times, dim=snapshots.dim):
+        raise DataError(f"{method.name}: {why}")
 
 
 def _network(objective: Objective, settings: TrainingSettings, *, n_cells: int, seed: int) -> nn.Module:
@@ -251,9 +245,10 @@ def _summary(
 ) -> dict[str, Any]:
     """Judge the result on fresh draws and put training in figures."""
     rng = np.random.default_rng([seed, JUDGE])
-    batches = objective.draw(rng, steps=JUDGE_STEPS, batch=JUDGE_BATCH)
+    n = JUDGE_STEPS if state.step else UNTRAINED_STEPS
+    batches = objective.draw(rng, steps=n, batch=JUDGE_BATCH)
     with torch.no_grad():
-        drawn = ({name: value[k] for name, value in batches.items()} for k in range(JUDGE_STEPS))
+        drawn = ({name: value[k] for name, value in batches.items()} for k in range(n))
         final = float(np.mean([float(objective.loss(state.net, batch)) for batch in drawn]))
     if not math.isfinite(final):
         raise TrainingError(

@@ -11,11 +11,11 @@ from dynamics.coupling import Coupling, couple
 from dynamics.errors import DataError, ModelError
 from dynamics.integrate import integrate
 from dynamics.snapshots import from_arrays
-from models import checkpoint
+from models import checkpoint, pairs
 from models.ancestry import plans, pull, push
 from models.config import TrainConfig, knobs
 from models.objectives import transport
-from models.pairs import GROUP, NEIGHBOURS, WHOLE, _Interval
+from models.pairs import GROUP, NEIGHBOURS, _Interval
 from models.train import fit
 
 
@@ -75,8 +75,9 @@ def test_at_a_measured_time_the_interval_that_begins_counts(model, shots):
 
 
 @pytest.mark.parametrize("dim", [2, 20])
-def test_the_search_among_many_pairs_finds_the_near_ones(rng, dim):
-    m = 4 * WHOLE
+def test_the_search_among_many_pairs_finds_the_near_ones(rng, dim, monkeypatch):
+    monkeypatch.setattr(pairs, "COMPARED", 1000)
+    m = 4096
     z0 = torch.from_numpy(rng.standard_normal((m, dim)).astype(np.float32)) / torch.arange(1, dim + 1)
     ends = (z0, z0.roll(1, dims=1) + 1)
     interval = _Interval(ends)
