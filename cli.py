@@ -287,7 +287,9 @@ def parser() -> argparse.ArgumentParser:
     _command(commands, run_prepare, "FILE", output=".h5ad").add_argument("--set", **SET)
     _command(commands, run_methods)
     training = _command(commands, run_train, "FILE", output=".safetensors")
-    training.add_argument("--method", default="ot-cfm", help="see `cli.py methods` (default: %(default)s)")
+    training.add_argument(
+        "--method", default=TrainConfig.method, help="see `cli.py methods` (default: %(default)s)"
+    )
     training.add_argument("--name", help="the model's name (default: from the output file)")
     training.add_argument("--set", **SET)
     simulating = _command(commands, run_simulate, "FILE", "MODEL", output=".h5ad")
@@ -306,7 +308,7 @@ def parser() -> argparse.ArgumentParser:
     _command(commands, run_annotate, "FILE", "MODEL", output=".h5ad")
     validating = _command(commands, run_validate, "FILE")
     add = validating.add_argument
-    add("--methods", default="ot-cfm", metavar="A,B", help="methods to judge (default: %(default)s)")
+    add("--methods", default=TrainConfig.method, metavar="A,B", help="methods to judge (default: %(default)s)")
     add("--hold-out", metavar="T1,T2", help="times to leave out, one after the other (default: all inner)")
     add("--seeds", type=int, default=1, metavar="N", help="fits of each (default: %(default)s)")
     add("--from", dest="origin", choices=tuple(holdout.ORIGINS), default="previous", help="start from there")

@@ -176,7 +176,7 @@ def canonical_json(value: Any) -> str:
 class TrainConfig:
     """The recipe of one training run; together with the data it determines the model."""
 
-    method: str = "ot-cfm"
+    method: str = "auto"
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Names and values of the method's settings; what is not given keeps its default."""
     seed: int = 0

@@ -110,7 +110,7 @@ def test_annotate_adds_results_and_keeps_the_input(course, model, capsys):
     assert set(before.obs) < set(after.obs)
     np.testing.assert_array_equal(before.obsm["X_pca"], after.obsm["X_pca"])
     assert after.obsm["velocity_umap"].shape == (180, 2)
-    assert after.uns["driftscope"]["method"] == "ot-cfm"
+    assert after.uns["driftscope"]["method"] == "auto"
 
 
 @pytest.mark.parametrize(

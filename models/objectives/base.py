@@ -179,3 +179,14 @@ class Method:
     objective: type[Objective]
     min_times: int = 2
     max_dim: int | None = None
+
+    def why_not(self, *, n_times: int, dim: int) -> str:
+        """Say why the method cannot learn from data of this size; empty where it can."""
+        if n_times < self.min_times:
+            return f"This method needs {self.min_times} times or more; there are {n_times}."
+        if self.max_dim is not None and dim > self.max_dim:
+            return (
+                f"This method can handle up to {self.max_dim} dimensions; there are {dim}. "
+                "Choose fewer leading dimensions, or another method."
+            )
+        return ""

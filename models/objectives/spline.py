@@ -12,6 +12,8 @@ from models.objectives.base import Method, Problem
 from models.objectives.flow_matching import TransportFlowMatching, TransportSettings
 from models.paths import PathPoint
 
+PAIRING_PART = 0.3
+"""Share of the work before training that is pairing; the rest is choosing the form of the paths."""
 PATHS = 4_096
 """Paths of an interval that are pulled to the cells beforehand."""
 STREAM = 21
@@ -61,9 +63,15 @@ class SplineFlowMatching(TransportFlowMatching):
     def __init__(
         self, problem: Problem, settings: SplineSettings, *, progress: Progress = no_progress
     ) -> None:
-        super().__init__(problem, settings, progress=progress)
+        def pairing(fraction: float, message: str = "", **_: float) -> bool:
+            return progress(PAIRING_PART * fraction, message)
+
+        def choosing(fraction: float, message: str = "", **_: float) -> bool:
+            return progress(PAIRING_PART + (1 - PAIRING_PART) * fraction, message)
+
+        super().__init__(problem, settings, progress=pairing)
         self.bundle = Bundle(problem.states, problem.times, self.couplings)
-        self.shape = self.suited_shape(settings, progress)
+        self.shape = self.suited_shape(settings, choosing)
         self.pulled = [self._pulled(k) for k in range(problem.n_intervals)] if self.shape.pull else []
 
     def suited_shape(self, settings: SplineSettings, progress: Progress) -> Shape:
