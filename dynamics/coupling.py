@@ -78,11 +78,24 @@ def exact(x0: np.ndarray, x1: np.ndarray, *, seed: int = 0, row_mass: np.ndarray
     return finished(x0, x1, (i, j, np.rint(plan[i, j])), about=about, goal=masses)
 
 
-def fast(x0: np.ndarray, x1: np.ndarray, *, seed: int = 0, row_mass: np.ndarray | None = None) -> Coupling:
+def fast(
+    x0: np.ndarray,
+    x1: np.ndarray,
+    *,
+    seed: int = 0,
+    row_mass: np.ndarray | None = None,
+    rounds: int = ROUNDS,
+) -> Coupling:
     """Couple two large snapshots at nearly the least total squared distance, in close to linear time.
 
     States of more than 15 dimensions are paired on the 15 leading principal components of the two snapshots
     together; the reason says which share of the variance these hold.
+
+    Parameters
+    ----------
+    rounds
+        How often neighbouring pairs are improved: 4 come within 1 to 5 % of the least cost, 1 within 1 to
+        12 % in half of the time.
 
     References
     ----------
@@ -91,9 +104,16 @@ def fast(x0: np.ndarray, x1: np.ndarray, *, seed: int = 0, row_mass: np.ndarray 
     z0, z1, note = _leading(x0, x1)
     rng = np.random.default_rng(seed)
     masses = _masses(len(x0), len(x1), row_mass)
-    pairs = bisection.pair(z0, z1, masses, solve=_solve, rounds=ROUNDS, rng=rng)
+    pairs = bisection.pair(z0, z1, masses, solve=_solve, rounds=rounds, rng=rng)
     reason = f"{len(x0):,} × {len(x1):,} cells: near-exact pairing by bisection and local improvement{note}"
-    return finished(x0, x1, pairs, about=About("bisection", reason, mass=_total(row_mass)), goal=masses)
+    name = "bisection" if rounds >= ROUNDS else "quick"
+    return finished(x0, x1, pairs, about=About(name, reason, mass=_total(row_mass)), goal=masses)
+
+
+def quick(x0: np.ndarray, x1: np.ndarray, *, seed: int = 0) -> Coupling:
+    """Couple exactly where that takes a moment, else by bisection with a single round of improvement."""
+    small = len(x0) * len(x1) <= EXACT_ENTRIES
+    return exact(x0, x1, seed=seed) if small else fast(x0, x1, seed=seed, rounds=1)
 
 
 def automatic(
@@ -225,6 +245,7 @@ COUPLINGS: dict[str, Callable[..., Coupling]] = {
     "auto": automatic,
     "exact": exact,
     "bisection": fast,
+    "quick": quick,
     "entropic": entropic,
     "unbalanced": unbalanced,
     "semi-relaxed": semi_relaxed,

@@ -74,7 +74,7 @@ class AutoFlowMatching(SplineFlowMatching):
         problem, rng = self.problem, np.random.default_rng([self.problem.seed, STREAM, k])
         states = [one for other, one in enumerate(problem.states) if other != k]
         times = np.delete(problem.times, k)
-        bridge = couple(states[k - 1], states[k], seed=problem.seed)
+        bridge = couple(states[k - 1], states[k], name="quick", seed=problem.seed)
         bundle = Bundle(states, times, [*self.couplings[: k - 1], bridge, *self.couplings[k + 1 :]])
         pairs = bridge.sample(CELLS, rng)
         s = np.full((CELLS, 1), (problem.times[k] - times[k - 1]) / (times[k] - times[k - 1]))

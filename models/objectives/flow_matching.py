@@ -63,6 +63,7 @@ class TransportSettings(FlowMatchingSettings):
             "auto": "automatic",
             "exact": "exact (slow above 2,000 cells a time)",
             "bisection": "near-exact, fast",
+            "quick": "roughly, fastest",
         },
         advanced=True,
     )
