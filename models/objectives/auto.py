@@ -20,15 +20,15 @@ from models.objectives.spline import SplineFlowMatching
 PULL = 0.6
 PRIOR: dict[Shape, float] = {
     Shape(): 0.0,
-    Shape("monotone", 1.0): 0.0,
-    Shape("natural", 0.5): 0.0,
-    Shape("natural", 1.0): 0.0,
-    Shape(pull=PULL): 0.0,
-    Shape("monotone", 1.0, PULL): 0.0,
-    Shape("natural", 0.5, PULL): 0.0,
-    Shape("natural", 1.0, PULL): 0.0,
+    Shape("monotone", 1.0): -0.011,
+    Shape("natural", 0.5): -0.011,
+    Shape("natural", 1.0): -0.011,
+    Shape(pull=PULL): -0.046,
+    Shape("monotone", 1.0, PULL): -0.046,
+    Shape("natural", 0.5, PULL): -0.06,
+    Shape("natural", 1.0, PULL): -0.073,
 }
-"""Forms that are tried, each with the mean logarithm of its held-out W1 over that of straight paths on
+"""Forms that are tried, each with the logarithm of its held-out W1 over that of straight paths, the median over
 simulated courses (benchmarks/path_prior.py)."""
 WORTH = 2.0
 """The prior counts as much as two left-out times."""
