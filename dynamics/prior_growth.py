@@ -25,6 +25,10 @@ DEATH_CENTRE, DEATH_WIDTH = 0.1, 0.2
 MIN_CYCLE, MIN_APOPTOSIS = 10, 5
 """Genes of each list that the data set must have."""
 MOST_DEVIATION = 5.0
+NO_GENES = (
+    "Growth cannot be expected from genes: this data set has no genes. "
+    'Learn growth from the pairing instead (growth_from = "pairing").'
+)
 SYMBOL_COLUMNS = ("gene_symbol", "gene_symbols", "symbol", "gene_name", "gene_names", "gene_short_name")
 
 
@@ -53,16 +57,26 @@ def prior_growth(adata: "AnnData", roles: "Roles", *, unit: str = "") -> np.ndar
     """
     expression = log_expression(adata, roles)
     if expression is None:
-        raise DataError(
-            "Growth cannot be expected from genes: this data set has no genes. "
-            'Learn growth from the pairing instead (growth_from = "pairing").'
-        )
+        raise DataError(NO_GENES)
     names = _symbols(adata)
     cycle = _mean_z(expression, _columns(names, S_PHASE + G2M_PHASE, "cell-cycle", MIN_CYCLE))
     death = _mean_z(expression, _columns(names, APOPTOSIS, "apoptosis", MIN_APOPTOSIS))
     beta = _logistic(cycle, BIRTH_CENTRE, BIRTH_WIDTH)
     delta = _logistic(death, DEATH_CENTRE, DEATH_WIDTH)
     return (beta - delta) * (days_in(unit) if unit and days_in(unit) else 1.0)
+
+
+def missing_genes(adata: "AnnData") -> str:
+    """Say why `prior_growth` would refuse a data set, from the names of its genes; empty if it would not."""
+    if adata.n_vars == 0:
+        return NO_GENES
+    names = _symbols(adata)
+    try:
+        _columns(names, S_PHASE + G2M_PHASE, "cell-cycle", MIN_CYCLE)
+        _columns(names, APOPTOSIS, "apoptosis", MIN_APOPTOSIS)
+    except DataError as too_few:
+        return str(too_few)
+    return ""
 
 
 def with_prior_growth(snapshots: "Snapshots", adata: "AnnData", roles: "Roles") -> "Snapshots":

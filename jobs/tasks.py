@@ -37,6 +37,7 @@ TASKS: Mapping[str, Task] = MappingProxyType(
         "demo": Task("jobs.work:demo", "Open a demo"),
         "prepare": Task("jobs.work:prepare", "Prepare the data"),
         "train": Task("jobs.work_models:train", "Train a model", resumable=True),
+        "validate": Task("jobs.work_models:validate", "Test on held-out times"),
         "simulate": Task("jobs.work_models:simulate", "Predict cells"),
         "annotate": Task("jobs.work_models:annotate", "Write results into the data"),
     }

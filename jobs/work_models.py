@@ -1,7 +1,8 @@
 """Work with models: training, predicting cells, writing results. Runs on a worker; see `jobs.tasks`."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,13 +10,16 @@ import numpy as np
 
 from dynamics import annotate as annotation
 from dynamics import basis, read, snapshots
+from dynamics.errors import ModelError
 from dynamics.field import Progress
 from dynamics.projection import placement
 from dynamics.roles import Roles
+from dynamics.snapshots import Snapshots
 from jobs.work import say, share, workspace_of
-from models import checkpoint, fitting, inputs
+from jobs.workspace import ModelEntry
+from models import checkpoint, fitting, holdout, inputs, verdict
 from models.config import TrainConfig
-from models.train import fit
+from models.train import fit, versions
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -59,6 +63,78 @@ def train(*, params: Mapping[str, Any], folder: Path, progress: Progress) -> dic
         folder / "model.safetensors", name=params["name"], dataset=dataset.id, about=about, id=folder.name
     )
     return {"model": entry.id}
+
+
+def validate(*, params: Mapping[str, Any], folder: Path, progress: Progress) -> dict:
+    """Leave times out, learn from the others, and compare the predictions with the real cells.
+
+    The result, as `models.verdict.to_json` gives it, is kept with the model under "validation".
+
+    Parameters
+    ----------
+    params
+        `dataset`, `model`: their ids; the model's own recipe is tested. `held_out`: labels of times, by
+        default all between two others; `seeds`: trainings for each, by default one; `methods`: further
+        methods to be tested beside it, with their usual settings.
+    """
+    workspace = workspace_of(folder)
+    dataset, entry = workspace.dataset(params["dataset"]), workspace.model(params["model"])
+    roles, config = Roles.from_json(dataset.roles), recipe_of(entry)
+    say(progress, 0.0, "Reading the data")
+    adata = read.read_h5ad(dataset.file) if inputs.needs_genes(config) else read.read_cells(dataset.file)
+    shots = snapshots.from_anndata(adata, roles, dims=config.dims)
+    _check_same(shots, entry)
+    held_out = holdout.times_to_hold_out(shots, params.get("held_out"))
+    shots = inputs.complete(shots, config, adata=adata, roles=roles)
+    configs = [config, *(replace(config, method=name, settings={}) for name in params.get("methods", ()))]
+    seeds = range(config.seed, config.seed + int(params.get("seeds", 1)))
+    wanted = [holdout.Task(replace(one, seed=seed), k) for one in configs for k in held_out for seed in seeds]
+    found = holdout.validate(shots, wanted, run=_one_by_one(share(progress, 0.02, 0.99)))
+    data = {"n_cells": shots.n_cells, "rep": shots.rep, "dims": shots.dim, "unit": shots.unit}
+    data |= {"times": list(shots.axis.labels), "fingerprint": shots.fingerprint}
+    protocol = {"from": holdout.ORIGINS["previous"], "time_as": roles.time_as, "seeds": len(seeds)}
+    protocol |= {"whiten": config.whiten, "distance": holdout.DISTANCE, "versions": versions()}
+    told = verdict.to_json(*found, data=data, protocol=protocol)
+    workspace.describe_model(entry.id, validation=told)
+    return {"model": entry.id, "summary": told["summary"]}
+
+
+def recipe_of(entry: ModelEntry) -> TrainConfig:
+    """Return the recipe of a model in the library: as it was given, else as its file tells it."""
+    if entry.about.get("config"):
+        return TrainConfig.from_json(entry.about["config"])
+    known = checkpoint.read_card(entry.path)
+    return TrainConfig(known["method"], known["settings"], known["seed"], known["dim"], known["whiten"])
+
+
+def _check_same(shots: Snapshots, entry: ModelEntry) -> None:
+    """Refuse to test a model on other cells or times than it was learned from."""
+    if checkpoint.read_card(entry.path)["fingerprint"] != shots.fingerprint:
+        raise ModelError(
+            f"The model “{entry.name}” was learned from other states or times than the data set has now: it "
+            "was prepared again, or its roles were changed. Train a model on it as it is now, and test that."
+        )
+
+
+def _one_by_one(progress: Progress) -> holdout.Run:
+    """Make calls here, one after the other, and hear a stop during each."""
+
+    def run(function: Callable[..., Any], calls: Sequence[tuple]) -> Iterator[Any]:
+        trains = function is holdout.score
+        for done, call in enumerate(calls):
+            if not trains:
+                say(progress, 0.0, "Comparing the times with each other")
+                yield function(*call)
+                continue
+            part = share(progress, done / len(calls), (done + 1) / len(calls))
+            yield function(*call, _named(part, f"Without {call[0].axis.labels[call[1].held_out]}"))
+
+    return run
+
+
+def _named(progress: Progress, name: str) -> Progress:
+    """Put a name before each message, and leave the figures of single trainings away."""
+    return lambda fraction, message="", **_: progress(fraction, f"{name}: {message}")
 
 
 def annotate(*, params: Mapping[str, Any], folder: Path, progress: Progress) -> dict:

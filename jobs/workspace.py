@@ -201,9 +201,16 @@ class Workspace:
 
     def rename_model(self, id: str, name: str) -> None:
         """Give a model another name in the library; the file itself stays as it is."""
+        self._keep_model(replace(self.model(id), name=name))
+
+    def describe_model(self, id: str, **about: object) -> None:
+        """Add to what is known about a model's making and quality; the file itself stays as it is."""
         entry = self.model(id)
+        self._keep_model(replace(entry, about={**entry.about, **about}))
+
+    def _keep_model(self, entry: ModelEntry) -> None:
         content = {
-            "name": name,
+            "name": entry.name,
             "created": entry.created,
             "dataset": entry.dataset,
             "about": dict(entry.about),

@@ -2,15 +2,15 @@
 
 import streamlit as st
 
-from ui import state, theme, training
+from ui import choosing, state, theme, training
 
 work = state.require("snapshots")
 st.title("Train", anchor=False)
-theme.lead("Learn the velocity that carries the cells of each time to those of the next. It takes seconds.")
+theme.lead("Learn how cells move from each time to the next. Start from what you want to know.")
 
 left, right = st.columns([3, 2], gap="large")
 with left:
-    config = training.choose(work)
+    config = choosing.choose(work)
 with right:
     with st.container(border=True):
         training.summary(work, config)

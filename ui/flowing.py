@@ -36,7 +36,7 @@ def caption(work: state.Workspace, grid: FlowGrid, time: float | None) -> str:
         f"Where the model “{escape(work.entry.name)}” moves cells, {when}: each cell is pushed a little with "
         "the flow and placed among its nearest measured neighbours. Wider is faster, fainter where "
         f"neighbouring cells disagree (by more than half on {share:.0%} of the area); nothing is drawn where "
-        f"no cells were measured. {trust.time_note(work.snapshots)} {trust.UNVALIDATED}"
+        f"no cells were measured. {trust.time_note(work.snapshots)} {trust.sentence(work.entry)}"
     )
 
 

@@ -129,7 +129,7 @@ def caption(work: state.Workspace, begin: Start, paths: Trajectories) -> str:
         f"{escape(paths.message or 'All paths stay among measured cells.', limit=600)} "
         "A path has the colour of the type it ends among; it is dashed from where it has left the measured "
         "cells, and does not count below from there on. "
-        f"{trust.time_note(work.snapshots)} {trust.UNVALIDATED}"
+        f"{trust.time_note(work.snapshots)} {trust.sentence(work.entry)}"
     )
 
 

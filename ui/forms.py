@@ -5,7 +5,7 @@ Metadata of a field: `label`, `help`, `min`, `max`, `unit`, `choices` (values, o
 
 import dataclasses
 import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import streamlit as st
@@ -22,6 +22,7 @@ def draw(
     values: Mapping[str, Any] | None = None,
     columns: int = 1,
     only: tuple[str, ...] | None = None,
+    below: Mapping[str, Callable[[Any], None]] | None = None,
 ) -> dict[str, Any]:
     """Draw one widget for each setting and return the values, by field name.
 
@@ -37,6 +38,8 @@ def draw(
         Number of columns.
     only
         Draw these fields alone; the others are not in the answer.
+    below
+        What is drawn below a field, given its value.
     """
     fields = [field for field in dataclasses.fields(settings) if only is None or field.name in only]
     hints = get_type_hints(settings)
@@ -47,6 +50,8 @@ def draw(
     for field, place in _places(visible, columns):
         with place:
             chosen[field.name] = _widget(field, hints[field.name], start[field.name], key)
+            if below and field.name in below:
+                below[field.name](chosen[field.name])
     if advanced:
         with st.expander("Advanced", key=f"{key}.advanced"):
             for field, place in _places(advanced, columns):

@@ -7,7 +7,7 @@ import streamlit as st
 
 from jobs.client import Job
 from ui import state
-from ui.text import duration, escape
+from ui.text import count, duration, escape
 
 EVERY = 1.0  # seconds between two looks at a running job
 WORDS = {
@@ -21,7 +21,7 @@ WORDS = {
 }
 
 
-def show(id: str, *, plot: bool = True) -> Job:
+def show(id: str, *, plot: bool = True, compact: bool = False) -> Job:
     """Draw a job and return it as it is now; while it runs, the panel keeps itself up to date.
 
     When the job ends the page is run once more, so the page decides what to do from `job.state`: "done",
@@ -33,10 +33,12 @@ def show(id: str, *, plot: bool = True) -> Job:
         The job.
     plot
         Whether to draw the loss, where the job reports one.
+    compact
+        One row, for several jobs side by side: the loss is a number, and the log is left away.
     """
     job = state.jobs().get(id)
     fragment = st.fragment(_panel, run_every=EVERY if not job.over else None)
-    fragment(id, was_active=not job.over, plot=plot)
+    fragment(id, was_active=not job.over, plot=plot and not compact, compact=compact)
     return job
 
 
@@ -45,43 +47,55 @@ def active(*tasks: str, dataset: str | None = None) -> list[Job]:
     return [job for job in state.jobs().active(dataset) if not tasks or job.task in tasks]
 
 
-def _panel(id: str, *, was_active: bool, plot: bool) -> None:
+def _panel(id: str, *, was_active: bool, plot: bool, compact: bool) -> None:
     job = state.jobs().get(id)
     if was_active == job.over:
         st.rerun()
     with st.container(border=True, key=f"job-{id}"):
-        _head(job)
+        _head(job, compact=compact)
         if job.state == "failed":
             said = job.error or "The job failed without saying why; its log may tell more."
             st.error(escape(said, limit=600))
-        _figures(job, plot=plot)
-        _log(job)
+        if not compact:
+            _figures(job, plot=plot)
+            _log(job)
 
 
-def _head(job: Job) -> None:
-    left, right = st.columns([5, 1], vertical_alignment="center")
+def _head(job: Job, *, compact: bool) -> None:
+    left, right = st.columns([4, 1.1], vertical_alignment="center")
     with left:
-        st.markdown(f"**{escape(job.title)}** · {WORDS.get(job.state, job.state)}")
+        more = _in_short(job) if compact else ""
+        st.markdown(f"**{escape(job.title)}** · {WORDS.get(job.state, job.state)}{more}")
         if not job.over:
             st.progress(min(max(job.fraction or 0.0, 0.0), 1.0), text=_progress_text(job))
     with right:
         _buttons(job)
 
 
+def _in_short(job: Job) -> str:
+    """Say how long a job took and its last loss."""
+    losses = _losses(state.jobs().history(job.id))
+    told = [f"in {duration(job.seconds)}"] if job.state == "done" else []
+    told += [f"loss {losses[-1]['loss']:.3g}"] if losses else []
+    return "".join(f" · {part}" for part in told)
+
+
 def _progress_text(job: Job) -> str:
     parts = [escape(job.message)] if job.message else []
     if job.state == "queued":
-        parts.append(_queue_text())
+        parts.append(_queue_text(job))
     elif job.seconds_left is not None:
         parts.append(f"about {duration(job.seconds_left)} left")
     return " · ".join(part for part in parts if part) or "Starting"
 
 
-def _queue_text() -> str:
+def _queue_text(job: Job) -> str:
     service = state.jobs().service()
     if not service.alive:
         return "the job service is starting"
-    return "" if service.warm else "the workers are warming up; this happens once"
+    if not service.warm:
+        return "the workers are warming up; this happens once"
+    return f"after {count(job.ahead, 'job')}" if job.ahead else ""
 
 
 def _buttons(job: Job) -> None:

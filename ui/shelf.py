@@ -8,7 +8,7 @@ import streamlit as st
 
 from jobs.workspace import ModelEntry
 from models import checkpoint
-from ui import cache, nav, state, theme
+from ui import cache, comparing, nav, state, theme, trust, validating
 from ui.text import ago, count, duration, escape
 
 DELETED = "deleted-model"
@@ -61,6 +61,8 @@ def card(work: state.Workspace, entry: ModelEntry) -> None:
         with right:
             _open_button(work, entry)
             _more(work, entry, known)
+            comparing.tick(entry)
+        validating.draw(entry, n_times=len(known["times"]["values"]))
 
 
 def _facts(entry: ModelEntry, known: Mapping) -> dict[str, str | tuple[str, str]]:
@@ -72,9 +74,13 @@ def _facts(entry: ModelEntry, known: Mapping) -> dict[str, str | tuple[str, str]
         "Learned from": (count(sum(known["summary"]["n_cells"]), "cell"), _source(entry)),
         "Times": (str(len(times["values"])), span),
         "States": (f"{known['dim']} dimensions", f"of {known['rep']}"),
-        "Loss": (f"{known['summary']['final_loss']:.3g}", "not validated"),
+        "Loss": (f"{known['summary']['final_loss']:.3g}", _tested(entry)),
         "Made": (ago(entry.created), f"in {duration(taken)}" if taken else ""),
     }
+
+
+def _tested(entry: ModelEntry) -> str:
+    return "not validated" if trust.scores(entry) is None else "tested below"
 
 
 def _source(entry: ModelEntry) -> str:

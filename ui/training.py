@@ -1,53 +1,29 @@
-"""Choosing how to learn, starting the job, and following it until the model is there."""
+"""Starting trainings, one or several side by side, and following them until the models are there."""
 
 import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import streamlit as st
 
 from dynamics.roles import Roles
 from dynamics.snapshots import Snapshots, is_ordered
 from jobs.client import Job
-from models.config import MAX_SEED, TrainConfig
+from models.config import TrainConfig
 from models.methods import METHODS
-from ui import cache, forms, jobs_panel, nav, state, theme
+from ui import cache, comparing, estimating, jobs_panel, nav, state, theme
 from ui.text import count, duration, escape
 
-JOB = "training"  # the training of this tab whose model is opened when it is there
+STARTED = "trainings"  # those started last in this tab; a single one is opened when it is there
+MOST_SEEDS = 5
 
 
-def choose(work: state.Workspace) -> TrainConfig:
-    """Draw the methods and their settings, and return the recipe."""
-    name = st.radio(
-        "Method",
-        list(METHODS),
-        format_func=lambda name: METHODS[name].title,
-        captions=[method.use_when for method in METHODS.values()],
-        key="method",
-        bind="query-params",
-    )
-    method = METHODS[name]
-    settings = forms.draw(method.settings, key=f"training-{name}")
-    with st.expander("States and seed"):
-        dims = _dims(work)
-        whiten = st.toggle(
-            "Give every dimension the same weight",
-            key="whiten",
-            help="Scales each dimension to unit variance. Off: leading components keep their greater weight.",
-        )
-        seed = st.number_input(
-            "Seed",
-            min_value=0,
-            max_value=MAX_SEED,
-            value=0,
-            step=1,
-            key="seed",
-            help="The same seed gives the same model.",
-        )
-    with st.expander("About this method"):
-        st.markdown(f"{escape(method.summary, limit=600)}\n\nIt cannot: {escape(method.cannot, limit=600)}")
-        st.caption(escape(method.reference, limit=400))
-    changed = forms.changed(method.settings, settings)
-    return TrainConfig(method=name, settings=changed, seed=int(seed), dims=dims, whiten=whiten)
+@dataclass(frozen=True)
+class Plan:
+    """A training that is to be started: its recipe, and what the model will be called."""
+
+    config: TrainConfig
+    name: str
 
 
 def summary(work: state.Workspace, config: TrainConfig) -> None:
@@ -93,64 +69,131 @@ def cli_line(work: state.Workspace, config: TrainConfig, name: str) -> str:
 
 
 def start(work: state.Workspace, config: TrainConfig) -> None:
-    """Draw the name and the button that starts the training."""
-    left, right = st.columns([3, 2], vertical_alignment="bottom")
-    usual = f"{work.dataset.name.removesuffix('.h5ad')} · {config.method}"
-    name = left.text_input(
+    """Draw the name, what the training will cost, and the buttons that start it or several."""
+    usual = f"{_data_name(work)} · {config.method}"
+    name = st.text_input(
         "Name of the model", value=usual, key=state.key(f"name-{config.method}", per="dataset"), max_chars=120
     )
     name = name.strip() or usual
-    line = cli_line(work, config, name)
-    with st.expander("The same without a browser"):
-        st.code(line, language="bash", wrap_lines=True)
+    left, right = st.columns(2, vertical_alignment="bottom")
+    estimate, line = st.container(), st.container()
+    with estimate:
+        ready = estimating.draw(work, config)
+    with left:
+        if st.button("Train", type="primary", width="stretch", key="train", disabled=not ready):
+            submit(work, [Plan(config, name)])
+    last = state.recall(STARTED, [""])[0]  # a new key closes the popover once trainings have started
+    with right, st.popover("Compare several", width="stretch", key=f"several-{last}"):
+        _several(work, config)
+    with line, st.expander("The same without a browser"):
+        st.code(cli_line(work, config, name), language="bash", wrap_lines=True)
         st.caption("The same file, byte for byte, on the same machine. FILE: the data set as it is now.")
-    if right.button("Train", type="primary", width="stretch", key="train"):
-        params = {"dataset": work.dataset.id, "config": config.to_json(), "name": name, "cli": line}
-        id = state.jobs().submit("train", params, title=f"Train {name}", dataset=work.dataset.id)
-        state.remember(JOB, id)
-        st.rerun()
+
+
+def submit(work: state.Workspace, plans: Sequence[Plan]) -> None:
+    """Start one job for each plan, and run the page again to show them."""
+    ids = []
+    for plan in plans:
+        line = cli_line(work, plan.config, plan.name)
+        params = {"dataset": work.dataset.id, "config": plan.config.to_json(), "name": plan.name, "cli": line}
+        ids.append(state.jobs().submit("train", params, title=f"Train {plan.name}", dataset=work.dataset.id))
+    state.remember(STARTED, ids)
+    st.rerun()
+
+
+def _several(work: state.Workspace, config: TrainConfig) -> None:
+    """Draw the choice of methods and seeds to be trained side by side."""
+    sizes = estimating.sizes(work, config.dims)
+    fit = [name for name in METHODS if not METHODS[name].why_not(n_times=sizes.n_times, dim=sizes.dim)]
+    picked = st.multiselect(
+        "Methods",
+        fit,
+        default=[config.method] if config.method in fit else [],
+        format_func=lambda name: METHODS[name].title,
+        key=state.key(f"several-{config.method}", per="dataset"),
+        placeholder="Choose methods",
+        help="The method of the form keeps the settings of the form; the others take their usual ones.",
+    )
+    seeds = st.number_input(
+        "Trainings of each",
+        1,
+        MOST_SEEDS,
+        1,
+        key="several-seeds",
+        help="With other seeds. How far their results differ tells how far to trust one of them.",
+    )
+    plans = planned(work, config, methods=picked, seeds=int(seeds))
+    ready = [plan for plan in plans if not estimating.obstacle(work, plan.config)]
+    for plan in plans:
+        if plan not in ready:
+            st.caption(f"Left out: {escape(plan.name)}. {estimating.obstacle(work, plan.config)}")
+    if ready:
+        st.caption(_together(work, ready))
+    if st.button(
+        f"Start {count(len(ready), 'training')}",
+        type="primary",
+        disabled=not ready,
+        width="stretch",
+        key="start-several",
+    ):
+        submit(work, ready)
+
+
+def planned(work: state.Workspace, config: TrainConfig, *, methods: Sequence[str], seeds: int) -> list[Plan]:
+    """List the trainings of several methods, each with one seed or more."""
+    plans = []
+    for method in methods:
+        recipe = config if method == config.method else replace(config, method=method, settings={})
+        for seed in range(config.seed, config.seed + seeds):
+            more = f", seed {seed}" if seeds > 1 else ""
+            plans.append(Plan(replace(recipe, seed=seed), f"{_data_name(work)} · {method}{more}"))
+    return plans
+
+
+def _together(work: state.Workspace, plans: Sequence[Plan]) -> str:
+    """Say how long several trainings take, and how many run at a time."""
+    workers = state.jobs().service().workers or 1
+    total = sum(estimating.of(work, plan.config).seconds for plan in plans)
+    rounds = max(total / workers, max(estimating.of(work, plan.config).seconds for plan in plans))
+    waits = f"{workers} run at a time, the others wait. " if len(plans) > workers else ""
+    return f"{waits}All together up to {duration(float(f'{rounds:.2g}'))} when nothing else runs."
 
 
 def follow(work: state.Workspace) -> None:
-    """Draw the trainings of this data set that go on, and the newest one with what came of it."""
-    jobs = state.jobs().list(dataset=work.dataset.id, limit=20)
-    trainings = [job for job in jobs if job.task == "train"]
-    for job in trainings[:1] + [job for job in trainings[1:] if not job.over]:
-        seen = jobs_panel.show(job.id)
+    """Draw the trainings of this data set that go on, those started last here, and what came of them."""
+    listed = [job for job in state.jobs().list(dataset=work.dataset.id, limit=40) if job.task == "train"]
+    started = state.recall(STARTED, [])
+    own = [job for job in listed if job.id in started]
+    going = [job for job in listed if not job.over and job.id not in started]
+    shown = [*going, *own] or listed[:1]
+    for job in shown:
+        seen = jobs_panel.show(job.id, compact=len(shown) > 1)
         if seen.state == "done" and seen.result["model"] in {entry.id for entry in state.store().models()}:
-            _trained(seen)
+            _trained(seen, alone=len(shown) == 1)
+    done = [job.result["model"] for job in own if job.state == "done"]
+    if len(done) > 1 and len(done) == len(own):
+        comparing.button(done, label="Compare them", key="compare-trained")
 
 
-def _trained(job: Job) -> None:
-    """Open a model that this tab has trained, once, and offer what to do with it."""
+def _trained(job: Job, *, alone: bool) -> None:
+    """Open the one model that this tab has trained, once, and offer what to do with it."""
     model = job.result["model"]
-    if state.recall(JOB) == job.id:
-        state.remember(JOB, None)
+    if state.recall(STARTED) == [job.id]:
+        state.remember(STARTED, None)
         state.open_model(model)
         st.rerun()
-    st.success(f"Trained in {duration(job.seconds)} and saved in the library.", icon=":material/check:")
+    if alone:
+        st.success(f"Trained in {duration(job.seconds)} and saved in the library.", icon=":material/check:")
     with st.container(horizontal=True):
         for page, label in (("flow", "See the flow"), ("trajectories", "Follow cells")):
-            if st.button(label, key=f"{page}-{job.id}", type="primary" if page == "flow" else "secondary"):
+            kind = "primary" if alone and page == "flow" else "secondary"
+            if st.button(label, key=f"{page}-{job.id}", type=kind):
                 state.open_model(model)
                 nav.go(page)
 
 
-def _dims(work: state.Workspace) -> int | None:
-    available = int(work.adata.obsm[work.roles.rep].shape[1])
-    usual = cache.snapshots(work.dataset).dim
-    if available <= 2:
-        return None
-    picked = st.slider(
-        "Leading dimensions",
-        1,
-        available,
-        usual,
-        key=state.key("dims", per="dataset"),
-        help="How many components of the state to learn in. By default, principal components are kept up to "
-        "90 % of the variance, at least 5 and at most 30; any other representation is used whole.",
-    )
-    return None if picked == usual else int(picked)
+def _data_name(work: state.Workspace) -> str:
+    return work.dataset.name.removesuffix(".h5ad")
 
 
 def _why(shots: Snapshots, config: TrainConfig) -> str:

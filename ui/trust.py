@@ -1,11 +1,60 @@
 """How far to trust a figure, in the sentences that stand below it."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 
 from dynamics.snapshots import Snapshots
+from jobs.workspace import ModelEntry
 from ui.text import escape
 
 UNVALIDATED = "Not validated: no time point was held out to test this model."
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What held-out times said of a model, averaged over them, in units of the states."""
+
+    w1: float
+    copy: float
+    midpoint: float
+    headroom: float | None
+    verdict: str
+    held_out: tuple[str, ...]
+
+
+def scores(entry: ModelEntry) -> Scores | None:
+    """Return the held-out scores of a model; None where it was not tested."""
+    told: Mapping[str, Any] | None = entry.about.get("validation")
+    if not told or not told.get("summary"):
+        return None
+    first, naive = told["summary"][0], told["baselines"]
+    mean = {
+        name: sum(one["w1"] for one in naive if one["name"] == name)
+        / max(sum(one["name"] == name for one in naive), 1)
+        for name in ("copy", "ot-midpoint")
+    }
+    held_out = dict.fromkeys(row["held_out"] for row in told["rows"])
+    return Scores(
+        w1=first["w1_mean"],
+        copy=mean["copy"],
+        midpoint=mean["ot-midpoint"],
+        headroom=first["headroom"],
+        verdict=first["verdict_text"],
+        held_out=tuple(held_out),
+    )
+
+
+def sentence(entry: ModelEntry) -> str:
+    """Say how a model did on held-out times, or that nobody knows; text for Markdown."""
+    found = scores(entry)
+    if found is None:
+        return UNVALIDATED
+    times = escape(", ".join(found.held_out), limit=120)
+    which = "time" if len(found.held_out) == 1 else "times"
+    return f"Tested without the {which} {times}: {found.verdict}."
 
 
 def moment(shots: Snapshots, time: float) -> str:

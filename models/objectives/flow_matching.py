@@ -204,7 +204,7 @@ METHODS = (
         "then learns the velocity that carries each cell along its straight path.",
         reference="Tong et al., Improving and generalizing flow-based generative models with minibatch "
         "optimal transport, TMLR 2024; Lipman et al., ICLR 2023.",
-        use_when="You want to know where cells go between measured times. The best first choice.",
+        use_when="You want the plain standard method: straight paths between paired cells.",
         cannot="It gives one path per cell, without chance; growth and death of cells count as movement.",
         settings=TransportSettings,
         objective=TransportFlowMatching,

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 import pytest
 from test_flow import disc, turning
 
-from dynamics.figures import embedding, training, trends
+from dynamics.figures import comparison, embedding, training, trends
 from dynamics.figures.style import OKABE_ITO, colours_for, escaped, faded
 from dynamics.flow import flow_on_grid
 from dynamics.streamlines import streamlines
@@ -164,7 +164,24 @@ def test_colours_are_the_files_or_safe_ones():
 
 def test_figures_are_drawn_without_torch():
     code = (
-        "import sys; from dynamics.figures import embedding, training, trends; "
+        "import sys; from dynamics.figures import comparison, embedding, training, trends; "
         "from dynamics import flow, streamlines, trajectories, basis; assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_angles_are_drawn_by_group_with_names_as_text():
+    groups = np.repeat(["a", HOSTILE], 50)
+    angle = np.concatenate([np.linspace(0, 20, 50), np.full(50, 80.0)])
+    angle[0] = np.nan
+    figure = comparison.angles(angle, groups, order=[HOSTILE, "a"], colours={"a": "#123456"})
+    first, second = figure.data
+    assert first.median == (80.0,)
+    assert second.median[0] == pytest.approx(np.median(angle[1:50]))
+    assert second.marker.color == "#123456"
+    assert tuple(figure.layout.xaxis.range) == (0, 90)
+    assert "<img" not in shown(figure)
+    assert smallest_text(figure) >= 12
+    assert (
+        len(comparison.angles(np.ones(60), np.arange(60) // 2, order=[str(k) for k in range(30)]).data) == 20
+    )

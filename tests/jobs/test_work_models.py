@@ -1,5 +1,6 @@
 """Training as a job: a model in the library, whole or not at all, and what is made with it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from anndata import AnnData
 
 from dynamics import read
-from dynamics.errors import DataError, Stopped
+from dynamics.errors import DataError, ModelError, Stopped
 from dynamics.inspect import inspect
 from jobs import work, work_models
 from jobs.workspace import Dataset, Workspace
@@ -91,3 +92,65 @@ def test_results_are_written_to_a_file(workspace: Workspace, dataset: Dataset, t
     if task == "annotate":
         speed = np.nanmean(written.obsm["velocity_umap"], axis=0)
         assert speed[0] > 3 * abs(speed[1])
+
+
+def _validate(workspace: Workspace, dataset: Dataset, *, stop_at: float = 2.0, **params: object) -> dict:
+    heard = []
+
+    def progress(fraction: float, message: str = "", **figures: float) -> bool:
+        heard.append((fraction, message))
+        return fraction < stop_at
+
+    params = {"dataset": dataset.id, "model": JOBS[0], **params}
+    result = work_models.validate(params=params, folder=workspace.home / "jobs" / JOBS[1], progress=progress)
+    assert [fraction for fraction, _ in heard] == sorted(fraction for fraction, _ in heard)
+    assert any(message.startswith("Without 1: Training") for _, message in heard)
+    return result
+
+
+def test_a_test_on_held_out_times_is_kept_with_the_model(workspace: Workspace, dataset: Dataset) -> None:
+    before = workspace.model(_train(workspace, dataset)["model"])
+    content = before.path.read_bytes()
+    result = _validate(workspace, dataset, seeds=2, methods=["i-cfm"])
+    entry = workspace.model(result["model"])
+    told = entry.about["validation"]
+    assert [row["seed"] for row in told["rows"]] == [0, 1, 0, 1]
+    assert [one["method"] for one in told["summary"]] == ['auto {"steps":30}', "i-cfm"]
+    assert {one["name"] for one in told["baselines"]} == {"copy", "ot-midpoint", "noise-floor"}
+    assert told["data"]["times"] == ["0", "1", "3"]
+    assert entry.about["seconds"] == before.about["seconds"]
+    assert entry.path.read_bytes() == content
+
+
+def test_a_test_is_stopped_within_a_training(workspace: Workspace, dataset: Dataset) -> None:
+    _train(workspace, dataset)
+    with pytest.raises(Stopped):
+        _validate(workspace, dataset, stop_at=0.5)
+    assert "validation" not in workspace.model(JOBS[0]).about
+
+
+def test_a_test_needs_the_data_that_the_model_was_learned_from(
+    workspace: Workspace, dataset: Dataset
+) -> None:
+    _train(workspace, dataset)
+    roles = dict(dataset.roles) | {"time_values": {"0": 0.0, "1": 1.0, "3": 2.0}}
+    workspace.update_dataset(dataset.id, roles=roles)
+    with pytest.raises(ModelError, match="Train a model on it as it is now"):
+        _validate(workspace, dataset)
+
+
+def test_two_times_cannot_be_tested(workspace: Workspace, dataset: Dataset) -> None:
+    roles = dict(dataset.roles) | {"time_values": {"0": 0.0, "1": 1.0, "3": None}}
+    workspace.update_dataset(dataset.id, roles=roles)
+    _train(workspace, dataset)
+    with pytest.raises(DataError, match="three are needed"):
+        _validate(workspace, dataset)
+
+
+def test_the_recipe_of_a_model_from_a_file_is_read_from_it(workspace: Workspace, dataset: Dataset) -> None:
+    entry = workspace.model(_train(workspace, dataset)["model"])
+    alone = replace(entry, about={})
+    settings = {"steps": 30}
+    assert work_models.recipe_of(entry).settings == settings
+    assert settings.items() <= work_models.recipe_of(alone).settings.items()
+    assert work_models.recipe_of(alone).method == "auto"
