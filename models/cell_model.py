@@ -121,7 +121,7 @@ class CellModel:
     @property
     def has_growth(self) -> bool:
         """Whether the model knows how cells multiply and die (`dynamics.growth`)."""
-        return "growth" in self.architecture.heads and "growth_unit" in self.architecture.tables
+        return "growth_unit" in self.architecture.tables
 
     def growth(self, t: float | torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """Growth rate at time `t` and states `x`, (n,), per unit of time: d log(number of cells)/dt.
@@ -134,7 +134,7 @@ class CellModel:
         if not self.has_growth:
             raise ModelError(
                 f'The model "{self.name}" ({self.method}) knows no growth: cells neither divide nor die. '
-                "Train one with growth-cfm."
+                "Train one with growth-cfm, or with the setting growth of cnf or action-matching."
             )
         time = self._time(t, x)
         rate = self._outputs(time, x)["growth"].squeeze(-1).double() * self._growth_clock.speed(time)

@@ -165,22 +165,26 @@ class FlowMatching(Objective):
         velocity = batches["velocity"].double()
         return float((velocity - velocity.mean(dim=(0, 1))).square().mean())
 
+    def spoiled(self) -> str:
+        """What simulating all cells onto all cells would spoil, as a half-sentence; empty if nothing."""
+        others = set(self.heads(self.problem.dim, self.settings)) - {"velocity", "potential"}
+        return f"this method also learns {', '.join(sorted(others))}" if others else ""
+
     def refinements(self) -> tuple[tuple[Objective, int, float], ...]:
         """Simulate from the first time over all others, where asked for.
 
         Raises
         ------
         SettingsError
-            The network has heads besides the velocity, which would no longer belong to it.
+            Something else that the method learns would no longer belong to the velocity.
         """
         settings = self.settings
         if not settings.fine_tune:
             return ()
-        others = set(self.heads(self.problem.dim, settings)) - {"velocity", "potential"}
-        if others:
+        if spoiled := self.spoiled():
             raise SettingsError(
-                f"fine_tune = {settings.fine_tune}: this method also learns {', '.join(sorted(others))}, "
-                "which fine-tuning of the velocity would spoil. Set fine_tune to 0, or choose ot-cfm."
+                f"fine_tune = {settings.fine_tune}: {spoiled}, which fine-tuning of the velocity would spoil. "
+                "Set fine_tune to 0, or choose ot-cfm."
             )
         simulated = RollOutSettings(learning_rate=settings.fine_tune_rate)
         rolled = RollOut(self.problem, simulated, clock=self.clock, from_start=True)

@@ -29,6 +29,21 @@ PART_OF_MEAN = 0.1
 """Errors of growth count in units of its spread, which is at least a tenth of its mean."""
 
 
+def numbers_knob(*, advanced: bool = False) -> Any:
+    """Declare the question whether growth of the whole population can be read from the numbers of cells."""
+    return knob(
+        "ignore",
+        label="Does the number of cells at each time mean anything?",
+        help="If it depends on how many cells were captured, only differences in growth between cells of one "
+        "time can be learned, not the growth of the whole population.",
+        choices={
+            "ignore": "No: it depends on how many were captured",
+            "counts": "Yes: it follows the size of the population",
+        },
+        advanced=advanced,
+    )
+
+
 @dataclass(frozen=True)
 class UnbalancedSettings(FlowMatchingSettings):
     """Settings of flow matching between cells that need not all have a counterpart."""
@@ -57,16 +72,7 @@ class UnbalancedSettings(FlowMatchingSettings):
 class GrowthSettings(FlowMatchingSettings):
     """Settings of flow matching with growth."""
 
-    numbers: str = knob(
-        "ignore",
-        label="Does the number of cells at each time mean anything?",
-        help="If it depends on how many cells were captured, only differences in growth between cells of one "
-        "time can be learned, not the growth of the whole population.",
-        choices={
-            "ignore": "No: it depends on how many were captured",
-            "counts": "Yes: it follows the size of the population",
-        },
-    )
+    numbers: str = numbers_knob()
     growth_from: str = knob(
         "pairing",
         label="Where growth is read from",
@@ -103,6 +109,9 @@ class UnbalancedFlowMatching(FlowMatching):
     def paired(self, x0: np.ndarray, x1: np.ndarray, settings: UnbalancedSettings) -> Coupling:
         seed = self.problem.seed
         return couple(x0, x1, name="unbalanced", seed=seed, reg=settings.blur, reg_m=self.reg_m)
+
+    def spoiled(self) -> str:
+        return "this method leaves out cells without a counterpart"
 
     def figures(self, net: nn.Module) -> dict[str, Any]:
         """How strictly cells were paired, and the share of the mass that found a counterpart."""
@@ -181,42 +190,46 @@ class GrowthFlowMatching(FlowMatching):
 
     def loss(self, net: nn.Module, batch: Batches) -> torch.Tensor:
         """Weighted squared error of velocity, in squared typical speeds, and of growth, in its spread."""
-        out, weight = net(batch["time"], batch["z"]), batch["weight"]
+        out = net(batch["time"], batch["z"])
         velocity = functional.mse_loss(out["velocity"], batch["velocity"], reduction="none")
+        return (batch["weight"] * velocity).mean() + self.growth_loss(out, batch)
+
+    def growth_loss(self, out: Batches, batch: Batches) -> torch.Tensor:
+        """Weighted squared error of the head "growth", in its spread."""
         growing = functional.mse_loss(out["growth"], batch["growth"], reduction="none")
-        return (weight * velocity).mean() + (weight * growing).mean() / self.spread**2
+        return (batch["weight"] * growing).mean() / self.spread**2
 
     def reference(self, batches: Batches) -> float:
         """Loss of predicting the mean velocity and the mean growth everywhere."""
-        weight = batches["weight"].double()
-        parts = {"velocity": 1.0, "growth": self.spread}
-        total = 0.0
-        for name, unit in parts.items():
-            value = batches[name].double()
-            mean = (weight * value).sum(dim=(0, 1)) / weight.sum()
-            total += float((weight * (value - mean).square()).mean()) / unit**2
-        return total
+        return _spread_about_mean(batches, "velocity") + self.growth_reference(batches)
+
+    def growth_reference(self, batches: Batches) -> float:
+        """Loss of predicting the mean growth everywhere."""
+        return _spread_about_mean(batches, "growth") / self.spread**2
 
     def figures(self, net: nn.Module) -> dict[str, Any]:
-        """Follow all cells of the first time: total mass at each time, and its error where numbers count."""
-        sizes = [len(states) for states in self.problem.states]
-        times = self.problem.times
-        field = _ScaledField(net, (self.clock, self.growth_clock), dim=self.problem.dim)
-        path = growth.follow(field, self.problem.states[0], times)
-        weights = path.weights.astype(np.float64) / sizes[0]
-        found = {
-            "numbers": "counts" if self.counted else "ignore",
-            "reg_m": self.reg_m,
-            "knee": _curve(self.knee),
-            "total_mass": [float(row.sum()) for row in weights],
-            "growth_means": GROWTH_MEANS[self.counted],
-        }
-        if self.counted:
-            errors = [
-                growth.relative_mass_error(row, n, sizes[0]) for row, n in zip(weights, sizes, strict=True)
-            ]
-            found["relative_mass_error"] = errors
-        return found
+        """How growth was found, and the total mass at each time."""
+        field = ScaledField(net, (self.clock, self.growth_clock), dim=self.problem.dim)
+        return self.chosen() | population(field, self.problem, counted=self.counted)
+
+    def chosen(self) -> dict[str, Any]:
+        """How equal the growth of all cells was held, and the curve that this was chosen from."""
+        return {"reg_m": self.reg_m, "knee": _curve(self.knee)}
+
+
+def population(field: "ScaledField", problem: Problem, *, counted: bool) -> dict[str, Any]:
+    """Follow all cells of the first time: total mass at each time, and its error where numbers count."""
+    sizes = [len(states) for states in problem.states]
+    weights = growth.follow(field, problem.states[0], problem.times).weights.astype(np.float64) / sizes[0]
+    found = {
+        "numbers": "counts" if counted else "ignore",
+        "total_mass": [float(row.sum()) for row in weights],
+        "growth_means": GROWTH_MEANS[counted],
+    }
+    if counted:
+        errors = [growth.relative_mass_error(row, n, sizes[0]) for row, n in zip(weights, sizes, strict=True)]
+        found["relative_mass_error"] = errors
+    return found
 
 
 GROWTH_MEANS = {
@@ -245,7 +258,7 @@ class _RowMasses:
         return log - np.interp(s, self.at, self.mean), weight
 
 
-class _ScaledField:
+class ScaledField:
     """A network being trained as a field with growth, in scaled states and the data's unit of time."""
 
     has_growth = True
@@ -264,6 +277,13 @@ class _ScaledField:
         time = torch.as_tensor(t, dtype=torch.float64).expand(len(x))
         rate = self.net(self.clock.features(time), x)["growth"].squeeze(-1)
         return rate * self.growth_clock.speed(time).float()
+
+
+def _spread_about_mean(batches: Batches, name: str) -> float:
+    """Weighted mean squared deviation of a target from its weighted mean."""
+    weight, value = batches["weight"].double(), batches[name].double()
+    mean = (weight * value).sum(dim=(0, 1)) / weight.sum()
+    return float((weight * (value - mean).square()).mean())
 
 
 def expected_masses(problem: Problem, *, counted: bool) -> list[np.ndarray]:

@@ -7,9 +7,10 @@ from clouds import drifting
 from scipy.linalg import expm
 from scipy.stats import multivariate_normal
 
+from dynamics import growth
 from dynamics.errors import DataError, ModelError, TrainingError
 from dynamics.snapshots import from_arrays
-from models import networks
+from models import checkpoint, networks
 from models.config import TrainConfig
 from models.density import carried_back, log_density
 from models.networks import Architecture
@@ -125,3 +126,71 @@ def test_what_cannot_be_learned_is_refused(rng):
     batch = {name: value[0] for name, value in objective.draw(rng, steps=1, batch=0).items()}
     with pytest.raises(TrainingError, match="ran away"):
         objective.loss(net, batch)
+
+
+def groups(times=(0.0, 1.0)):
+    """Two groups at rest; the second doubles in every interval."""
+    rng = np.random.default_rng(0)
+    clouds = [rng.standard_normal((80 + 80 * 2**k, 2)) for k in range(len(times))]
+    for cloud in clouds:
+        cloud[80:, 0] += 5
+    return from_arrays(np.concatenate(clouds), np.repeat(times, [len(one) for one in clouds]), unit="day")
+
+
+@pytest.fixture(scope="module", params=["ignore", "counts"])
+def grown(request):
+    return fit(groups(), TrainConfig("cnf", {"steps": 150, "growth": True, "numbers": request.param}))
+
+
+def test_growth_of_two_groups_at_rest_is_found(grown):
+    """Log 2 between the groups within 0.15; the whole population where numbers count."""
+    rest, double = growth.growth_rate(grown, 0.5, np.array([[0.0, 0.0], [5.0, 0.0]]))
+    assert double - rest == pytest.approx(np.log(2), abs=0.15)
+    counted = grown.settings["numbers"] == "counts"
+    assert rest == pytest.approx(0.0 if counted else -np.log(1.5), abs=0.15)
+    figures = grown.summary["figures"]
+    np.testing.assert_allclose(figures["total_mass"], [1, 1.5 if counted else 1], rtol=0.05)
+    assert ("relative_mass_error" in figures) == counted
+    assert grown.summary["final_loss"] < grown.summary["reference_loss"]
+
+
+def test_without_growth_a_network_has_no_such_part():
+    still = fit(groups(), TrainConfig("cnf", {"steps": 10}))
+    assert not still.has_growth
+    assert set(still.architecture.heads) == {"velocity", "base"}
+    assert not still.architecture.tables
+    assert still.summary["figures"] == {}
+
+
+def test_with_growth_cells_stay_where_they_are(grown):
+    x = torch.tensor([[0.0, 0.0], [5.0, 0.0]])
+    assert grown(0.5, x).abs().max() < 0.8
+
+
+def test_a_density_with_growth_integrates_to_one_and_shifts_its_share(grown):
+    across, along = np.linspace(-7, 12, 60), np.linspace(-5, 5, 40)
+    x = np.stack(np.meshgrid(across, along, indexing="ij"), axis=-1).reshape(-1, 2)
+    pixel = (across[1] - across[0]) * (along[1] - along[0])
+    for t, share in ((0.0, 0.5), (1.0, 2 / 3)):
+        density = np.exp(log_density(grown, t, x, steps=4)) * pixel
+        assert density.sum() == pytest.approx(1, abs=0.02)
+        assert density[x[:, 0] > 2.5].sum() == pytest.approx(share, abs=0.1)
+
+
+def test_growth_is_kept_in_the_file(grown, tmp_path):
+    checkpoint.save(grown, tmp_path / "m")
+    again = checkpoint.load(tmp_path / "m")
+    x = torch.linspace(-2, 8, 12).reshape(6, 2)
+    assert again.has_growth
+    assert torch.equal(again.growth(0.3, x), grown.growth(0.3, x))
+    checkpoint.save(again, tmp_path / "n")
+    assert (tmp_path / "n").read_bytes() == (tmp_path / "m").read_bytes()
+
+
+def test_growth_follows_the_unit_of_time():
+    hours = fit(groups((0.0, 32.0)), TrainConfig("cnf", {"steps": 20, "growth": True}))
+    days = fit(groups(), TrainConfig("cnf", {"steps": 20, "growth": True}))
+    x = np.linspace(-2, 8, 12).reshape(6, 2)
+    np.testing.assert_allclose(
+        32 * growth.growth_rate(hours, 16.0, x), growth.growth_rate(days, 0.5, x), atol=2e-3
+    )

@@ -211,6 +211,15 @@ def test_unbalanced_pairs_leave_a_group_that_vanishes_behind():
     )
 
 
+@pytest.mark.parametrize(
+    ("method", "why"), [("growth-cfm", "also learns growth"), ("uot-cfm", "leaves out cells")]
+)
+def test_fine_tuning_is_refused(method, why):
+    """Simulated onto all cells alike, the velocity would again carry cells from group to group."""
+    with pytest.raises(SettingsError, match=f"fine_tune = 10: this method {why}.*Set fine_tune to 0"):
+        fit(doubling((0.0, 1.0)), TrainConfig(method, {"steps": 10, "fine_tune": 10}))
+
+
 def test_settings_are_checked():
     with pytest.raises(SettingsError, match="choose one of ignore, counts"):
         fit(doubling(), TrainConfig("growth-cfm", {"numbers": "perhaps"}))
