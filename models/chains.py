@@ -153,9 +153,10 @@ class Bundle:
         """Return points, (n, dim), on the paths through given pairs, and the velocities there.
 
         The path is x_s = (1 − λ) straight + λ cubic, the cubic going through the whole chain. With a pull β,
-        seven points of each path are moved by 4 s (1 − s) β towards the mean of their ten nearest cells of
+        seven points of each path are moved by 4 s (1 − s) β towards the mean m of their ten nearest cells of
         any time, and joined by a natural cubic: a simple stand-in for paths that are short in a metric of
-        the data.
+        the data. Only the part of |m − x| counts that exceeds the same distance of a typical cell, so that
+        points among cells stay where they are, however many dimensions there are.
 
         Parameters
         ----------
@@ -205,9 +206,19 @@ class Bundle:
         x, _ = cubic(ends, slopes, gap=gap, s=s)
         inner = x[1:-1].reshape(-1, x.shape[2])
         rows, _ = nearest_among(self._landmarks, inner, NEIGHBOURS)
-        near = self._landmarks[rows].mean(axis=1).reshape(x[1:-1].shape)
-        x[1:-1] += (4 * s * (1 - s) * pull)[1:-1] * (near - x[1:-1])
+        way = self._landmarks[rows].mean(axis=1) - inner
+        length = np.linalg.norm(way, axis=1, keepdims=True)
+        beyond = np.clip(1 - self._typical_distance / np.maximum(length, np.finfo(float).tiny), 0, 1)
+        x[1:-1] += (4 * s * (1 - s) * pull)[1:-1] * (beyond * way).reshape(x[1:-1].shape)
         return x, natural_slopes(s.ravel(), x)
+
+    @cached_property
+    def _typical_distance(self) -> float:
+        """Median distance of a cell to the mean of its nearest other cells."""
+        cells = self._landmarks
+        rows, _ = nearest_among(cells, cells, NEIGHBOURS + 1)
+        means = (cells[rows].sum(axis=1) - cells) / max(rows.shape[1] - 1, 1)
+        return float(np.median(np.linalg.norm(cells - means, axis=1)))
 
     @cached_property
     def _landmarks(self) -> np.ndarray:

@@ -49,6 +49,29 @@ class SplineSettings(TransportSettings):
     )
 
 
+def sampled(
+    paths: tuple[Bundle, int, Pulled | None],
+    pairs: tuple[np.ndarray, np.ndarray],
+    s: np.ndarray,
+    *,
+    shape: Shape,
+    noise: float,
+    rng: np.random.Generator,
+) -> PathPoint:
+    """Sample points of one interval of a bundle, at positions (n, 1), blurred by noise.
+
+    Where the interval's pulled paths are given, random ones of them are used in place of the pairs.
+    """
+    bundle, k, pulled = paths
+    if pulled is not None:
+        x, u = pulled.points(rng.integers(pulled.knots.shape[1], size=len(s)), s)
+    else:
+        x, u = bundle.points(k, pairs, s, shape=shape, rng=rng)
+        u = (bundle.times[k + 1] - bundle.times[k]) * u
+    x = x + noise * rng.standard_normal(x.shape)
+    return PathPoint(torch.from_numpy(x).float(), torch.from_numpy(u).float())
+
+
 class SplineFlowMatching(TransportFlowMatching):
     """Regress the velocity along curves through one cell of every time (multi-marginal flow matching).
 
@@ -85,14 +108,9 @@ class SplineFlowMatching(TransportFlowMatching):
 
         With a pull they lie on other paths of the same pairing, which were pulled beforehand.
         """
-        where, gap = s.numpy().astype(np.float64), self.problem.times[k + 1] - self.problem.times[k]
-        if self.pulled:
-            x, u = self.pulled[k].points(rng.integers(PATHS, size=len(where)), where)
-        else:
-            x, u = self.bundle.points(k, pairs, where, shape=self.shape, rng=rng)
-            u = gap * u
-        x = x + self.path.sigma * rng.standard_normal(x.shape)
-        return PathPoint(torch.from_numpy(x).float(), torch.from_numpy(u).float())
+        paths = (self.bundle, k, self.pulled[k] if self.pulled else None)
+        where = s.numpy().astype(np.float64)
+        return sampled(paths, pairs, where, shape=self.shape, noise=self.path.sigma, rng=rng)
 
     def _pulled(self, k: int) -> Pulled:
         rng = np.random.default_rng([self.problem.seed, STREAM, k])
