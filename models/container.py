@@ -22,7 +22,7 @@ from models.config import canonical_json
 from models.header import damaged, parse, take
 
 PRODUCT_VERSION = "0.1.0"
-FORMAT = 1
+FORMAT = 2
 STATE_KIND = "driftscope-training"
 MAX_HEADER = 1_000_000
 MAX_TENSORS = 200
@@ -90,10 +90,15 @@ def read(path: Path, kind: str, *, header_only: bool = False) -> tuple[dict[str,
         raise ModelError(f"The model file cannot be opened: {error.strerror}. Choose it again.") from None
     if header.get("kind") != kind:
         raise damaged("it is a file of another kind")
+    if take(header, "format", int) < FORMAT:
+        raise ModelError(
+            f"The model was written by an earlier Driftscope (file format {header['format']}; this version, "
+            f"{PRODUCT_VERSION}, reads {FORMAT}). Train the model again."
+        )
     if take(header, "format", int) > FORMAT:
         raise ModelError(
             f"The model was written by a newer Driftscope (file format {header['format']}; this version, "
-            f"{PRODUCT_VERSION}, reads up to {FORMAT}). Update Driftscope, or train the model again here."
+            f"{PRODUCT_VERSION}, reads {FORMAT}). Update Driftscope, or train the model again here."
         )
     return header, table, content
 

@@ -159,9 +159,18 @@ def test_other_kinds_of_file_are_refused_and_not_run(tmp_path):
     assert not marker.exists()
 
 
+def test_an_older_format_says_to_train_again(sound, tmp_path):
+    header, tensors = parts(sound)
+    refused(packed(header | {"format": 1}, tensors), tmp_path, "earlier Driftscope")
+
+
 def test_a_newer_format_says_to_update(sound, tmp_path):
     header, tensors = parts(sound)
-    message = refused(packed(header | {"format": 2, "method": "new"}, tensors), tmp_path, "newer Driftscope")
+    message = refused(
+        packed(header | {"format": container.FORMAT + 1, "method": "new"}, tensors),
+        tmp_path,
+        "newer Driftscope",
+    )
     assert "Update Driftscope" in message
 
 
