@@ -1,6 +1,5 @@
 """Training to equal held-out quality: torchcfm's documented single-cell recipe against ours, A B A B.
 
-    .venv/bin/pip install --no-deps torchcfm==1.0.7
     OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks.speed [--rounds 3] [--recipe-steps 10000] [--write]
 
 A: 3 × 64 SELU, 256 pairs per interval, exact minibatch transport in every step, Adam 1e-4, 10,000 steps;

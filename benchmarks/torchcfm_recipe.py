@@ -1,6 +1,6 @@
 """torchcfm's own classes, as its single-cell example uses them, in the same harness.
 
-Install it without what it does not need here:  .venv/bin/pip install --no-deps torchcfm==1.0.7
+`./test` installs it, without what is not needed here.
 """
 
 import time
