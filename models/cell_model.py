@@ -101,8 +101,10 @@ class CellModel:
 
         The velocity is its steepest descent: −∂potential/∂x, where one number scales all dimensions. In a
         whitened model downhill is meant in the whitened states: the velocity in dimension d is
-        −(scale_d²/mean scale²) ∂potential/∂x_d. Heights can be compared within one time only: a number that
-        changes in time could be added to all of them.
+        −(scale_d²/mean scale²) ∂potential/∂x_d. In a model with noise the steepest descent is the drift of
+        cells that chance pushes: velocity + score drift. Heights can be compared within one time only: a
+        number that changes in time could be added to all of them. Not so in a landscape with growth, which
+        falls in proportion to the height.
 
         Raises
         ------
@@ -163,7 +165,10 @@ class CellModel:
         time = self._time(t, x)
         outputs = self._outputs(time, x)
         velocity = outputs["velocity"].double() * self._scale * self.clock.speed(time)
-        score = outputs["score"].double() * self._scale * (float(self.net.sigma[k]) / gap)
+        unit = float(self.net.sigma[k]) / gap
+        if "score_unit" in self.architecture.tables:
+            unit = float(self.net.score_unit) * self.clock.speed(time)
+        score = outputs["score"].double() * self._scale * unit
         return velocity.to(x.dtype), score.to(x.dtype)
 
     def _interval(self, t: float) -> tuple[int, float]:
@@ -171,7 +176,7 @@ class CellModel:
         if not self.is_stochastic:
             raise ModelError(
                 f'The model "{self.name}" ({self.method}) has no noise: each cell has one path. '
-                "Train one with sf2m."
+                "Train one with sf2m, or with the setting diffusion of action-matching."
             )
         times = self.clock.times
         k = int(np.clip(np.searchsorted(times, float(t), side="right") - 1, 0, len(times) - 2))

@@ -127,6 +127,10 @@ class PotentialNet(FieldNet):
 
     velocity = −∂potential/∂z, in closed form by going back through the layers once. So it needs no
     differentiation by torch, is itself differentiable, and costs about two evaluations of the landscape.
+
+    With a head "score", −∂potential/∂z is the drift of cells that are also pushed by chance, and the velocity
+    that of the flow with the same density: the score, times the table "score_unit", is taken away. With a
+    table "growth_unit" cells multiply by −potential in its units.
     """
 
     def forward(self, features: torch.Tensor, z: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -141,7 +145,12 @@ class PotentialNet(FieldNet):
         for layer, slope in zip(reversed(self.trunk[::2]), reversed(slopes), strict=True):
             gradient = (gradient * slope) @ layer.weight
         heads = {name: head(hidden) for name, head in self.heads.items()}
-        return {"velocity": -gradient[..., : z.shape[-1]], **heads}
+        velocity = -gradient[..., : z.shape[-1]]
+        if "score" in heads:
+            velocity = velocity - self.score_unit * heads["score"]
+        if "growth_unit" in self.architecture.tables:
+            heads["growth"] = -heads["potential"]
+        return {"velocity": velocity, **heads}
 
 
 class ConditionalNet(FieldNet):

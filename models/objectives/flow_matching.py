@@ -183,8 +183,8 @@ class FlowMatching(Objective):
             return ()
         if spoiled := self.spoiled():
             raise SettingsError(
-                f"fine_tune = {settings.fine_tune}: {spoiled}, which fine-tuning of the velocity would spoil. "
-                "Set fine_tune to 0, or choose ot-cfm."
+                f"fine_tune = {settings.fine_tune}: {spoiled}, which fine-tuning of the velocity would "
+                "spoil. Set fine_tune to 0, or choose ot-cfm."
             )
         simulated = RollOutSettings(learning_rate=settings.fine_tune_rate)
         rolled = RollOut(self.problem, simulated, clock=self.clock, from_start=True)
