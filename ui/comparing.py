@@ -122,9 +122,11 @@ def table(
         "not validated" if one is None else f"{one.w1:.3g}" for one in found
     ]
     if any(found):
-        rows["Copy of the time before"] = ["" if one is None else f"{one.copy:.3g}" for one in found]
-        rows["Straight lines between pairs"] = ["" if one is None else f"{one.midpoint:.3g}" for one in found]
-        rows["Verdict"] = ["" if one is None else one.verdict for one in found]
+        rows["Copy of the time before"] = ["–" if one is None else f"{one.copy:.3g}" for one in found]
+        rows["Straight lines between pairs"] = [
+            "–" if one is None else f"{one.midpoint:.3g}" for one in found
+        ]
+        rows["Verdict"] = ["–" if one is None else one.verdict for one in found]
     seconds = [entry.about.get("seconds") for entry in entries]
     rows["Training time"] = ["unknown" if one is None else duration(one) for one in seconds]
     return pd.DataFrame(rows, index=list(names)).T

@@ -51,8 +51,8 @@ def _offer(entry: ModelEntry, n_folds: int) -> None:
     took = entry.about.get("seconds")
     with st.container(horizontal=True, vertical_alignment="center"):
         pressed = st.button("Test on held-out times", key=f"validate-{entry.id}", help=HOW)
-        cost = f", about {duration(took * n_folds)} as it took to train" if took else ""
-        st.caption(f"Not validated. The test learns {count(n_folds, 'time')} again{cost}.")
+        cost = f": about {duration(took * n_folds)}, at the pace of this one" if took else ""
+        st.caption(f"Not validated. The test trains {count(n_folds, 'more model')}{cost}.")
     if pressed:
         params = {"dataset": entry.dataset, "model": entry.id}
         state.jobs().submit("validate", params, title=f"Test {entry.name}", dataset=entry.dataset)

@@ -52,7 +52,7 @@ def angles(
                 hovertext=f"{escaped(name)}: median {middle:.0f}°, middle half {first:.0f}° to {third:.0f}°",
             )
         )
-    styled(figure, x="angle between the two models (degrees)", height=HEAD + ROW * max(len(shown), 2))
+    styled(figure, x="angle (degrees)", height=HEAD + ROW * max(len(shown), 2))
     end = next((end for end in ENDS if farthest <= end), ENDS[-1])
     figure.update_xaxes(range=[0, end], dtick=end / 6 if end < 180 else 45, ticksuffix="°", showgrid=True)
     figure.update_yaxes(autorange="reversed")

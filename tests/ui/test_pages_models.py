@@ -1,5 +1,6 @@
 """The pages that train, keep and use models, on data of several kinds."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -8,17 +9,21 @@ import pytest
 from anndata import AnnData
 
 from cli import main
-from dynamics import basis, snapshots
+from dynamics import basis, read, snapshots
 from dynamics.errors import ModelError
 from dynamics.inspect import inspect
 from dynamics.roles import Roles
+from jobs import work_models
 from jobs.client import Jobs
 from jobs.workspace import Workspace
 from models import checkpoint
 from models.config import TrainConfig
+from models.methods import METHODS
+from models.objectives.base import PURPOSES
 from models.train import fit
 from tests.ui.test_pages_start_data import add, open_page, words
-from ui import following, state, training
+from ui import choosing, following, state, training
+from ui.text import escape
 
 
 @pytest.fixture
@@ -46,7 +51,10 @@ def course(*, genes: int = 4, types: bool = True, axes: int = 2, untimed: int = 
     return adata
 
 
-def with_model(workspace, adata, **roles):
+QUICK = TrainConfig(settings={"steps": 20})
+
+
+def with_model(workspace, adata, *, config=QUICK, **roles):
     """Put a data set and a model of it into the workspace; return the query that opens both."""
     dataset = add(workspace, adata)
     if roles:
@@ -55,10 +63,12 @@ def with_model(workspace, adata, **roles):
         dataset = workspace.update_dataset(dataset.id, roles=picked.to_json(), report=report)
     picked = Roles.from_json(dataset.roles)
     shots = snapshots.from_anndata(adata, picked)
-    config = TrainConfig(settings={"steps": 20})
     model = fit(shots, config, basis=basis.from_anndata(adata, picked, shots), name="a *model*")
     checkpoint.save(model, workspace.home / "made.safetensors")
-    entry = workspace.add_model(workspace.home / "made.safetensors", name=model.name, dataset=dataset.id)
+    about = {"seconds": 2.0, "config": config.to_json()}
+    entry = workspace.add_model(
+        workspace.home / "made.safetensors", name=model.name, dataset=dataset.id, about=about
+    )
     return {"dataset": dataset.id, "model": entry.id}
 
 
@@ -109,7 +119,7 @@ def test_cells_are_followed_by_type_and_backward(workspace):
 def test_training_is_a_job_with_the_recipe_of_the_form(workspace):
     dataset = add(workspace, course())
     app = open_page("train", dataset=dataset.id)
-    app.number_input(key="training-ot-cfm.steps").set_value(30).run()
+    app.number_input(key="training-auto.steps").set_value(30).run()
     app.button(key="train").click().run()
     (job,) = Jobs(workspace.home).list()
     assert (job.task, job.dataset) == ("train", dataset.id)
@@ -118,18 +128,99 @@ def test_training_is_a_job_with_the_recipe_of_the_form(workspace):
     assert "Waiting" in words(app)
 
 
-def test_the_line_below_the_form_trains_the_same_model(workspace, tmp_path):
-    adata = course(untimed=5)
-    given = {"0": 0.0, "1": 2.0}
-    query = with_model(workspace, adata, time_unit="h", time_values=given)
+def quick(method):
+    """Return settings with which a method trains in a moment."""
+    steps = {"steps": 10} if METHODS[method].objective.evaluations else {}
+    return steps | {"growth-cfm": {"numbers": "counts", "reg_m": 1.0}}.get(method, {})
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_line_below_the_form_trains_the_same_model(workspace, tmp_path, method):
+    config = TrainConfig(method, quick(method), seed=3)
+    query = with_model(
+        workspace, course(untimed=5), config=config, time_unit="h", time_values={"0": 0.0, "1": 2.0}
+    )
     dataset = workspace.dataset(query["dataset"])
     work = state.Workspace(dataset)
-    line = training.cli_line(work, TrainConfig(settings={"steps": 20}), "a *model*")
+    line = training.cli_line(work, config, "a *model*")
     out = tmp_path / "same.safetensors"
     replaced = {"FILE.h5ad": str(dataset.file), "MODEL.safetensors": str(out), "'a *model*'": "a *model*"}
     parts = [replaced.get(word, word) for word in training.shlex.split(line)[2:]]
     assert main([*parts, "--quiet"]) == 0
     assert out.read_bytes() == workspace.model(query["model"]).path.read_bytes()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_question_offers_its_methods_and_says_what_they_cost(workspace, kind):
+    app = open_page("train", dataset=add(workspace, course(**KINDS[kind])).id)
+    for purpose in PURPOSES:
+        app.radio(key="purpose").set_value(purpose).run()
+        names = choosing.of_purpose(purpose)
+        for name in names if kind == "usual" else names[:1]:
+            if len(names) > 1:
+                app.radio(key=f"method-{purpose}").set_value(name).run()
+            assert not app.exception
+            assert not app.error
+            assert re.search(r"Takes about .* of memory on this machine when nothing else runs", words(app))
+            assert escape(METHODS[name].cannot, limit=600) in words(app)
+            assert (app.query_params.get("method") or "auto") in (name, [name])
+
+
+def test_a_link_opens_a_method_and_its_question(workspace):
+    app = open_page("train", dataset=add(workspace, course()).id, method="genot")
+    assert app.radio(key="purpose").value == "sure"
+    assert app.radio(key="method-sure").value == "genot"
+    odd = open_page("train", dataset=add(workspace, course()).id, method="warp")
+    assert odd.radio(key="method-where").value == "auto"
+
+
+def test_growth_asks_whether_numbers_mean_anything_and_says_which_genes_are_missing(workspace):
+    app = open_page("train", dataset=add(workspace, course()).id, method="growth-cfm")
+    numbers = app.selectbox(key="training-growth-cfm.numbers")
+    assert (numbers.value, numbers.label) == (
+        "ignore",
+        "Does the number of cells at each time mean anything?",
+    )
+    app.selectbox(key="training-growth-cfm.growth_from").set_value("genes").run()
+    assert "cell-cycle genes" in app.error[0].value
+    assert app.button(key="train").disabled
+
+
+def test_noise_is_shown_before_the_start(workspace):
+    app = open_page("train", dataset=add(workspace, course()).id, method="sf2m")
+    assert r"Half\-way between two times" in words(app)
+    assert "you choose" in words(app)
+    app.number_input(key="training-sf2m.noise").set_value(1.5).run()
+    assert "Noise 1.5 × the spread" in words(app).replace("\\", "")
+
+
+def test_a_method_that_cannot_work_is_said_and_cannot_be_started(workspace):
+    adata = course(genes=0)
+    adata.obsm["X_pca"] = np.random.default_rng(0).normal(size=(90, 120)).astype(np.float32)
+    dataset = add(workspace, adata)
+    app = open_page("train", dataset=dataset.id, method="cnf")
+    app.slider[0].set_value(120).run()
+    assert "Not for these data. This method can handle up to 100 dimensions" in " ".join(
+        app.radio(key="method-classic").proto.captions
+    )
+    assert "there are 120" in app.error[0].value
+    assert app.button(key="train").disabled
+
+
+def test_several_trainings_are_started_with_one_click(workspace):
+    dataset = add(workspace, course())
+    app = open_page("train", dataset=dataset.id)
+    app.multiselect[0].set_value(["auto", "ot"]).run()
+    app.number_input(key="several-seeds").set_value(2).run()
+    assert "All together up to" in words(app)
+    app.button(key="start-several").click().run()
+    jobs = Jobs(workspace.home).list()
+    assert sorted((job.params["config"]["method"], job.params["config"]["seed"]) for job in jobs) == [
+        ("auto", 0), ("auto", 1), ("ot", 0), ("ot", 1)
+    ]  # fmt: skip
+    assert len({job.params["name"] for job in jobs}) == 4
+    assert words(app).count("Waiting for a free worker") == 4
+    assert not app.exception
 
 
 def test_the_library_deletes_and_restores(workspace):
@@ -150,3 +241,79 @@ def test_a_model_that_does_not_fit_is_refused_in_words(workspace):
     work = state.Workspace(dataset, workspace.model(query["model"]))
     with pytest.raises(ModelError, match=r"trained on X_pca.*X_latent"):
         _ = work.snapshots
+
+
+def judged(workspace, model):
+    """Keep held-out scores with a model, as the job does."""
+    entry = workspace.model(model)
+    folder = workspace.home / "jobs" / "0123456789"
+    folder.mkdir()
+    params = {"dataset": entry.dataset, "model": model}
+    work_models.validate(params=params, folder=folder, progress=lambda *_, **__: True)
+
+
+def test_a_model_is_tested_from_its_card(workspace):
+    query = with_model(workspace, course())
+    app = open_page("library", **query)
+    assert "Not validated" in words(app)
+    app.button(key=f"validate-{query['model']}").click().run()
+    (job,) = Jobs(workspace.home).list()
+    assert (job.task, job.params["model"], job.dataset) == ("validate", query["model"], query["dataset"])
+    assert "Waiting for a free worker" in words(app)
+    Jobs(workspace.home).stop(job.id)
+    judged(workspace, query["model"])
+    said = words(open_page("library", **query))
+    assert "Distance to held-out cells" in said
+    assert "Tested without the time 1: predicts" in said
+    assert "Tested without the time 1" in words(open_page("flow", **query))
+
+
+def test_two_times_cannot_be_tested(workspace):
+    adata = course()
+    query = with_model(workspace, adata[adata.obs["day"] < 2].copy())
+    app = open_page("library", **query)
+    assert "Cannot be tested: only two time points" in words(app)
+    assert not [button for button in app.button if button.label == "Test on held-out times"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_models_are_compared(workspace, kind):
+    query = with_model(workspace, course(**KINDS[kind]))
+    dataset = workspace.dataset(query["dataset"])
+    config = TrainConfig("growth-cfm", {"steps": 20, "reg_m": 1.0}, dims=3)
+    shots = snapshots.from_anndata(read.read_h5ad(dataset.file), Roles.from_json(dataset.roles), dims=3)
+    checkpoint.save(fit(shots, config, name="other"), workspace.home / "other.safetensors")
+    other = workspace.add_model(workspace.home / "other.safetensors", name="other", dataset=dataset.id)
+    app = open_page("library", **query)
+    for id in (query["model"], other.id):
+        app.checkbox(key=f"tick-{id}").check().run()
+    assert "Compare 2 models" in [button.label for button in app.button]
+    app = open_page("library", **query, compare=f"{query['model']},{other.id}")
+    assert not app.exception
+    assert not app.error
+    table = app.table[0].value
+    assert list(table.loc["Dimensions"]) == ["5", "3"]
+    assert "Does the number of cells at each time mean anything?" in table.index
+    assert "Seed" not in table.index
+    said = words(app)
+    assert "They disagree most in" in said
+    assert "hardly moves" in said
+    app.segmented_control(key="compare-colour").set_value("longer").run()
+    assert "faster" in words(app)
+
+
+def test_a_comparison_shows_scores_and_leaves_out_models_that_are_gone(workspace):
+    query = with_model(workspace, course())
+    judged(workspace, query["model"])
+    content = workspace.model(query["model"]).path.read_bytes()
+    (workspace.home / "again.safetensors").write_bytes(content)
+    again = workspace.add_model(workspace.home / "again.safetensors", name="again", dataset=query["dataset"])
+    gone = "0123456789abcdef0123"
+    app = open_page("library", **query, compare=f"{query['model']},{gone},{again.id}")
+    table = app.table[0].value
+    assert table.shape[1] == 2
+    assert "not validated" in list(table.loc[escape("Distance to held-out cells")])
+    assert "Straight lines between pairs" in table.index
+    assert "Median 0°" in words(app)
+    app.button(key="compare-back").click().run()
+    assert app.button(key=f"open-{again.id}")
