@@ -26,12 +26,12 @@ from models.paths import PathPoint
 PULL = 0.6
 PRIOR: dict[Shape, float] = {
     Shape(): 0.0,
-    Shape("monotone", 1.0): 0.0,
-    Shape("natural", 0.5): 0.0,
-    Shape("natural", 1.0): 0.0,
-    Shape(pull=PULL): 0.0,
-    Shape("natural", 0.5, PULL): 0.0,
-    Shape("natural", 1.0, PULL): 0.0,
+    Shape("monotone", 1.0): 0.005,
+    Shape("natural", 0.5): 0.007,
+    Shape("natural", 1.0): 0.020,
+    Shape(pull=PULL): -0.003,
+    Shape("natural", 0.5, PULL): 0.006,
+    Shape("natural", 1.0, PULL): 0.019,
 }
 """Forms that are tried, each with the logarithm of its held-out W1 over that of straight paths: the upper
 quartile over simulated courses (benchmarks/path_prior.py), so what it reaches on three courses of four."""
