@@ -35,8 +35,8 @@ PRIOR: dict[Shape, float] = {
 }
 """Forms that are tried, each with the logarithm of its held-out W1 over that of straight paths: the upper
 quartile over simulated courses (benchmarks/path_prior.py), so what it reaches on three courses of four."""
-WORTH = 2.0
-"""The prior counts as much as two left-out times."""
+PRIOR_FOLDS = 2
+"""The prior counts as much as so many left-out times."""
 CLEAR = 0.005
 """Another form than straight must promise to be half a per cent better."""
 MOST_FOLDS = 3
@@ -58,7 +58,7 @@ class AutoFlowMatching(SplineFlowMatching):
     Up to three inner times of the training data are left out in turn. The others are paired and joined by
     paths of every form; a small network learns the velocity along those that cross the left-out time, real
     cells of the time before are carried to it, and W1 to its real cells is taken. The form with the least
-    score (Σ log(W1 / W1 straight) + 2 prior) / (n + 2) is used, n being the number of left-out times.
+    score (`scored`) is used.
     """
 
     def suited_shape(self, settings: AutoSettings, progress: Progress) -> Shape:
@@ -134,11 +134,17 @@ class Crossing(TransportFlowMatching):
 
 
 def scored(ratios: Sequence[dict[Shape, float]]) -> dict[Shape, float]:
-    """Score every form from its log ratios in the left-out times and from its prior; less is better."""
-    return {
-        shape: (sum(one[shape] for one in ratios) + WORTH * prior) / (len(ratios) + WORTH)
+    """Score every form from its log ratios at the left-out times; less is better, straight paths have 0.
+
+    Mean plus standard error, over the left-out times and the prior, which counts as two of them: so a form
+    must be better by more than chance.
+    """
+    n = len(ratios) + PRIOR_FOLDS
+    values = {
+        shape: np.array([*(one[shape] for one in ratios), *[prior] * PRIOR_FOLDS])
         for shape, prior in PRIOR.items()
     }
+    return {shape: float(one.mean() + one.std(ddof=1) / math.sqrt(n)) for shape, one in values.items()}
 
 
 def _some(states: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -157,7 +163,7 @@ def _told(
         better = f"came {abs(gain):.0%} {'closer to' if gain >= 0 else 'less close to'} the real cells than"
         why = f"leaving out {n}, no other form was clearly better"
         if shape != Shape():
-            why = f"leaving out {n}, they {better} straight paths; simulated courses count as {WORTH:g} more"
+            why = f"leaving out {n}, they {better} straight paths; simulated courses count as {PRIOR_FOLDS} more"
     return {
         "chosen": str(shape),
         "why": why,

@@ -62,12 +62,17 @@ def test_two_times_leave_the_prior_to_decide():
     assert "with two times none can be left out" in told["why"]
 
 
-def test_scores_weigh_left_out_times_against_the_prior():
-    ratios = [dict.fromkeys(PRIOR, 0.0) | {Shape(pull=auto.PULL): math.log(0.8)} for _ in range(2)]
+def test_a_form_must_be_better_by_more_than_chance():
+    pulled, half = Shape(pull=auto.PULL), Shape("natural", 0.5)
+    ratios = [
+        dict.fromkeys(PRIOR, 0.0) | {pulled: math.log(0.8), half: change}
+        for change in (math.log(0.6), math.log(1.1))
+    ]
     scores = scored(ratios)
-    prior = PRIOR[Shape(pull=auto.PULL)]
+    values = [math.log(0.8)] * 2 + [PRIOR[pulled]] * 2
     assert scores[Shape()] == 0.0
-    assert scores[Shape(pull=auto.PULL)] == pytest.approx((2 * math.log(0.8) + 2 * prior) / 4)
+    assert scores[pulled] == pytest.approx(np.mean(values) + np.std(values, ddof=1) / 2)
+    assert scores[pulled] < -auto.CLEAR < scores[half]
 
 
 def test_many_times_are_not_all_left_out():
