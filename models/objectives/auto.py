@@ -163,7 +163,7 @@ def _told(
         better = f"came {abs(gain):.0%} {'closer to' if gain >= 0 else 'less close to'} the real cells than"
         why = f"leaving out {n}, no other form was clearly better"
         if shape != Shape():
-            why = f"leaving out {n}, they {better} straight paths; simulated courses count as {PRIOR_FOLDS} more"
+            why = f"leaving out {n}, they {better} straight paths"
     return {
         "chosen": str(shape),
         "why": why,
