@@ -62,16 +62,16 @@ def test_two_times_leave_the_prior_to_decide():
     assert "with two times none can be left out" in told["why"]
 
 
-def test_a_form_must_be_better_by_more_than_chance():
+def test_losses_weigh_more_than_gains():
     pulled, half = Shape(pull=auto.PULL), Shape("natural", 0.5)
     ratios = [
         dict.fromkeys(PRIOR, 0.0) | {pulled: math.log(0.8), half: change}
-        for change in (math.log(0.6), math.log(1.1))
+        for change in (math.log(0.6), math.log(1.5))
     ]
     scores = scored(ratios)
-    values = [math.log(0.8)] * 2 + [PRIOR[pulled]] * 2
+    prior = PRIOR[pulled]
     assert scores[Shape()] == 0.0
-    assert scores[pulled] == pytest.approx(np.mean(values) + np.std(values, ddof=1) / 2)
+    assert scores[pulled] == pytest.approx((2 * math.log(0.8) + 2 * prior) / 4)
     assert scores[pulled] < -auto.CLEAR < scores[half]
 
 
