@@ -9,7 +9,7 @@ import os
 import statistics
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import pairwise
 
 import numpy as np
@@ -17,6 +17,9 @@ import torch
 from torch.nn import functional
 
 from dynamics.coupling import EXACT_ENTRIES, EXACT_MEMORY
+from dynamics.errors import SettingsError
+from dynamics.field import no_progress
+from dynamics.relaxation import KNEE_INTERVALS
 from dynamics.transport_plans import DENSE_ENTRIES, DENSE_PAIRS, SAMPLED_PAIRS
 from models import metric, networks
 from models.adam import AdamW
@@ -24,8 +27,9 @@ from models.clock import N_FEATURES
 from models.config import TrainConfig
 from models.loop import DRAW, WINDOW
 from models.methods import find, settings_of
-from models.objectives.auto import CELLS, MOST_FOLDS, PRIOR, AutoFlowMatching
-from models.objectives.base import Objective, TrainingSettings
+from models.objectives.action_matching import ActionMatching
+from models.objectives.auto import CELLS, MOST_FOLDS, PRIOR, QUICK, AutoFlowMatching
+from models.objectives.base import Objective, Problem, TrainingSettings
 from models.objectives.bridges import SHARPEST, USUAL, BridgeFlowMatching
 from models.objectives.cnf import Likelihood
 from models.objectives.flow_matching import FlowMatching
@@ -42,6 +46,10 @@ JUDGE_PASSES = 30
 """Passes that judging the result costs."""
 OVERHEAD_S, READ_BYTES_S = 0.3, 1.5e8
 """Of a job: seconds for anything, and bytes of the data set read in a second."""
+OVERHEAD = 1.2e7
+"""Of a pass: products of weights and cells that take as long as all that does not depend on their number."""
+KNEE_S = 0.15
+"""Seconds an interval for choosing how strictly growth must be equal."""
 FLOAT = 4
 
 
@@ -174,6 +182,8 @@ def coupling(objective: type[Objective], settings: TrainingSettings, sizes: Size
     """Name of the rule by which the cost of pairing goes: a coupling, or "clock" for a few cells only."""
     if issubclass(objective, GrowthFlowMatching):
         return "auto" if settings.growth_from == "genes" else "semi-relaxed"
+    if issubclass(objective, ActionMatching) and settings.growth:
+        return "semi-relaxed"
     if issubclass(objective, UnbalancedFlowMatching):
         return "unbalanced"
     if issubclass(objective, Descendants):
@@ -217,16 +227,19 @@ def _preparing(
     """Seconds for what a method does once besides pairing."""
     n = sizes.n_times - 1
     if issubclass(objective, AutoFlowMatching):
-        folds = _folds(sizes)
-        return sum(_fold(sizes, k) for k in folds) + n * 4 * _pulling(sizes)
+        quick = pass_s * _lightness(settings, sizes)
+        return sum(_fold(sizes, k, pass_s=quick) for k in _folds(sizes)) + n * 4 * _pulling(sizes)
     if issubclass(objective, SplineFlowMatching):
         return n * 4 * _pulling(sizes) if settings.pull else 0.0
     if issubclass(objective, MetricFlowMatching):
         return metric.STEPS * (2e-3 + 4e-8 * metric.BATCH * (metric.LANDMARKS + 4 * sizes.dim))
+    if issubclass(objective, ActionMatching) and settings.growth:
+        return KNEE_S * min(n, KNEE_INTERVALS)
     given = {GrowthFlowMatching: "reg_m", UnbalancedFlowMatching: "strictness"}
     for kind, name in given.items():
         if issubclass(objective, kind) and getattr(settings, name) is None:
-            return 0.15 * min(n, 8) if getattr(settings, "growth_from", "pairing") == "pairing" else 0.0
+            read = getattr(settings, "growth_from", "pairing") == "pairing"
+            return KNEE_S * min(n, KNEE_INTERVALS) if read else 0.0
     return 0.0
 
 
@@ -235,13 +248,23 @@ def _folds(sizes: Sizes) -> Sequence[int]:
     return np.unique(np.linspace(1, n, min(n, MOST_FOLDS)).round().astype(int)).tolist() if n > 0 else []
 
 
-def _fold(sizes: Sizes, k: int) -> float:
-    """Seconds for trying all forms of path without time `k`."""
+def _fold(sizes: Sizes, k: int, *, pass_s: float) -> float:
+    """Seconds for trying all forms of path without time `k`, each with a small network."""
     few = min(CELLS, *sizes.counts[k - 1 : k + 2])
+    learned = QUICK.steps * (pass_s + _drawing(SplineFlowMatching, QUICK, sizes))
     apart = 4e-7 * few**2 + 0.003
     pulled = sum(shape.pull > 0 for shape in PRIOR)
     bridge = pairing_seconds("auto", sizes.counts[k - 1], sizes.counts[k + 1], dim=sizes.dim)
-    return bridge + len(PRIOR) * apart + pulled * _pulling(sizes)
+    return bridge + len(PRIOR) * (learned + apart) + pulled * _pulling(sizes)
+
+
+def _lightness(settings: TrainingSettings, sizes: Sizes) -> float:
+    """Cost of a pass of the small network of `auto` over that of the network itself: mostly overhead."""
+
+    def cost(chosen: TrainingSettings) -> float:
+        return OVERHEAD + chosen.batch * _n_weights(_shape(chosen, sizes))
+
+    return cost(QUICK) / cost(settings)
 
 
 def _pulling(sizes: Sizes) -> float:
@@ -256,13 +279,17 @@ def _bytes(objective: type[Objective], settings: TrainingSettings, sizes: Sizes)
     kept = sum(24 * _n_pairs(name, n0, n1) for n0, n1 in pairwise(sizes.counts))
     states = sizes.n_cells * sizes.dim * (4 * FLOAT + 8)
     shape = _shape(settings, sizes)
-    weights = sum(int(np.prod(one)) for one in networks.shapes(shape).values())
+    weights = _n_weights(shape)
     batch = max(settings.batch, 16)
     drawn = 3 * DRAW * batch * (4 * sizes.dim + N_FEATURES + 4) * FLOAT
     at_once = 6 * batch * shape.width * (shape.depth + 1) * FLOAT * max(1.0, objective.evaluations / 2)
     if issubclass(objective, Likelihood):
         at_once *= sizes.dim
     return int(sizes.data_bytes + pairing + kept + states + 5 * weights * FLOAT + drawn + at_once)
+
+
+def _n_weights(shape: networks.Architecture) -> int:
+    return sum(int(np.prod(one)) for one in networks.shapes(shape).values())
 
 
 def _pairing_bytes(name: str, n0: int, n1: int, *, dim: int) -> int:
@@ -291,12 +318,8 @@ def obstacle(sizes: Sizes, config: TrainConfig, *, room: int | None = None) -> s
     method, settings = find(config.method), settings_of(config)
     if why := method.why_not(n_times=sizes.n_times, dim=sizes.dim):
         return why
-    extra = set(method.objective.heads(sizes.dim, settings)) - {"velocity", "potential"}
-    if getattr(settings, "fine_tune", 0) and extra:
-        return (
-            f"Fine-tuning would spoil what this method learns besides velocity ({', '.join(sorted(extra))}). "
-            "Set its steps to 0, under Advanced."
-        )
+    if why := _refused(config):
+        return why
     entries = max(n0 * n1 for n0, n1 in pairwise(sizes.counts))
     if coupling(method.objective, settings, sizes) == "exact" and 24 * entries > EXACT_MEMORY:
         return (
@@ -309,4 +332,19 @@ def obstacle(sizes: Sizes, config: TrainConfig, *, room: int | None = None) -> s
             f"This training needs about {needed / 1e9:.1f} GB of memory; a worker here has "
             f"{room / 1e9:.1f} GB. Choose fewer dimensions or pairs per step, or a machine with more memory."
         )
+    return ""
+
+
+def _refused(config: TrainConfig) -> str:
+    """Try special settings on a handful of cells: what does not go together, the objective itself refuses."""
+    if not set(config.settings) - {item.name for item in fields(TrainingSettings)}:
+        return ""
+    rng = np.random.default_rng(0)
+    states = tuple(rng.standard_normal((8, 2), np.float32) for _ in range(2))
+    problem = Problem(states, np.array([0.0, 1.0]), seed=0, prior_growth=(np.zeros(8), np.zeros(8)))
+    try:
+        with one_thread():
+            find(config.method).objective(problem, settings_of(config), progress=no_progress).refinements()
+    except SettingsError as why:
+        return str(why)
     return ""

@@ -9,7 +9,7 @@ from models import estimate, inputs
 from models.config import TrainConfig
 from models.estimate import Estimate, Sizes
 from ui import cache, state, theme
-from ui.text import duration, size
+from ui.text import duration, escape, size
 
 MATRIX = 2.0  # memory of a data set while it is read, over the size of its file
 BUSY = 1.0  # processes that want to run, for each processor, above which a training takes longer
@@ -41,7 +41,7 @@ def obstacle(work: state.Workspace, config: TrainConfig) -> str:
     """Say why a training cannot succeed; empty if nothing speaks against it."""
     limit = state.jobs().service().memory_gb
     room = int(limit * 1e9) if limit else None
-    if why := estimate.obstacle(sizes(work, config.dims), config, room=room):
+    if why := cache.cached(estimate.obstacle, sizes(work, config.dims), config, room=room):
         return why
     return missing_genes(work.adata) if inputs.needs_genes(config) else ""
 
@@ -49,7 +49,7 @@ def obstacle(work: state.Workspace, config: TrainConfig) -> str:
 def draw(work: state.Workspace, config: TrainConfig) -> bool:
     """Draw the estimate, or what speaks against the training; return whether it may start."""
     if why := obstacle(work, config):
-        st.error(why, icon=":material/block:")
+        st.error(escape(why, limit=600), icon=":material/block:")
         return False
     found = of(work, config)
     most = max(found.parts, key=found.parts.get)

@@ -126,7 +126,9 @@ def _several(work: state.Workspace, config: TrainConfig) -> None:
     ready = [plan for plan in plans if not estimating.obstacle(work, plan.config)]
     for plan in plans:
         if plan not in ready:
-            st.caption(f"Left out: {escape(plan.name)}. {estimating.obstacle(work, plan.config)}")
+            st.caption(
+                f"Left out: {escape(plan.name)}. {escape(estimating.obstacle(work, plan.config), limit=600)}"
+            )
     if ready:
         st.caption(_together(work, ready))
     if st.button(

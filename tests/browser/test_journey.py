@@ -72,6 +72,10 @@ def open_demo(page: Page) -> None:
 def train(page: Page) -> None:
     page.get_by_role("link", name="Train").first.click()
     page.wait_for_url("**/train?**")
+    page.get_by_text(
+        "Flow matching with optimal transport", exact=True
+    ).click()  # the quickest with a network
+    settled(page)
     page.get_by_role("button", name="Train", exact=True).click()
     page.get_by_role("button", name="See the flow").wait_for(timeout=LONG)
 
@@ -155,7 +159,7 @@ def test_the_library_renames_deletes_and_restores(visit, trained):
 
 def test_a_training_outlives_the_browser(visit, server, trained):
     dataset = trained.split("dataset=")[1].split("&")[0]
-    page = visit(f"/train?dataset={dataset}")
+    page = visit(f"/train?dataset={dataset}&method=ot-cfm")
     settled(page)
     steps = page.get_by_role("spinbutton", name="Training steps")
     steps.fill("2000")
@@ -170,6 +174,38 @@ def test_a_training_outlives_the_browser(visit, server, trained):
     assert job.task == "train"
     assert Jobs(server.folder).wait(job.id, 240).state == "done"
     expect(again.get_by_role("button", name="See the flow")).to_be_visible()
+
+
+def test_models_are_trained_side_by_side_tested_and_compared(visit, server, trained):
+    dataset = trained.split("dataset=")[1].split("&")[0]
+    page = visit(f"/train?dataset={dataset}")
+    settled(page)
+    page.get_by_text("An answer at once, without a network").click()
+    settled(page)
+    assert "method=ot" in page.url
+    expect(page.get_by_text(re.compile("Takes about .* of memory on this machine"))).to_be_visible()
+    page.get_by_role("button", name="Compare several").click()
+    page.get_by_role("spinbutton", name="Trainings of each").fill("2")
+    page.get_by_role("spinbutton", name="Trainings of each").press("Enter")
+    settled(page)
+    page.get_by_role("button", name="Start 2 trainings").click()
+    expect(page.get_by_role("button", name="Start 2 trainings")).to_have_count(0)
+    page.get_by_role("button", name="Compare them").wait_for(timeout=LONG)
+    expect(page.get_by_role("button", name="See the flow")).to_have_count(2)
+    page.get_by_role("button", name="Compare them").click()
+    drawn_map(page)
+    settled(page)
+    expect(page.get_by_text("They disagree most in")).to_be_visible()
+    page.get_by_role("button", name="Save figure").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Page (HTML)").click()
+    assert "plotly" in Path(download.value.path()).read_text()[:200_000].lower()
+    page.get_by_role("button", name="Back to the library").click()
+    settled(page)
+    page.get_by_role("button", name="Test on held-out times").first.click()
+    expect(page.get_by_role("button", name="Stop")).to_be_visible()
+    expect(page.get_by_text("Tested without the times")).to_be_visible(timeout=LONG)
+    settled(page)
 
 
 def test_a_file_is_uploaded_checked_and_opened(visit, tmp_path):
@@ -214,7 +250,7 @@ def test_a_missing_data_set_is_said(visit):
 
 
 def test_the_app_is_readable_on_a_phone(visit, trained):
-    for address in ("/", f"/data?{trained}", f"/train?{trained}", f"/flow?{trained}"):
+    for address in ("/", *(f"/{page}?{trained}" for page in ("data", "train", "library", "flow"))):
         page = visit(address, width=390, height=844)
         settled(page)
         wide = page.evaluate("document.documentElement.scrollWidth")

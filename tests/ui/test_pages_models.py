@@ -182,7 +182,7 @@ def test_growth_asks_whether_numbers_mean_anything_and_says_which_genes_are_miss
         "Does the number of cells at each time mean anything?",
     )
     app.selectbox(key="training-growth-cfm.growth_from").set_value("genes").run()
-    assert "cell-cycle genes" in app.error[0].value
+    assert escape("cell-cycle genes") in app.error[0].value
     assert app.button(key="train").disabled
 
 
