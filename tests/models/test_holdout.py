@@ -37,7 +37,7 @@ def test_the_score_does_not_depend_on_what_the_model_must_not_see(course):
     rows = course.rows(1)
     states[rows] += [50.0, 0.0]
     moved = type(course)(states, course.time_index, course.axis, course.cells, course.rep)
-    task = holdout.Task(TrainConfig(settings=QUICK), 1)
+    task = holdout.Task(TrainConfig("ot-cfm", QUICK), 1)
     near, far = holdout.score(course, task), holdout.score(moved, task)
     assert far.w1 == pytest.approx(50.0, abs=2 * near.w1)
 

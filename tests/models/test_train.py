@@ -39,7 +39,7 @@ def every_step(monkeypatch):
 @pytest.mark.parametrize("average", [0.0, 0.99])
 @pytest.mark.parametrize("stopped", [1, 50, 77])
 def test_a_resumed_run_gives_the_same_file(snapshots, tmp_path, every_step, stopped, average):
-    config = TrainConfig(settings=QUICK | {"average": average})
+    config = TrainConfig("ot-cfm", settings=QUICK | {"average": average})
     checkpoint.save(fit(snapshots, config), tmp_path / "whole")
     kept = tmp_path / "kept.safetensors"
     with pytest.raises(Stopped):
@@ -61,8 +61,8 @@ def test_a_resumed_run_gives_the_same_file(snapshots, tmp_path, every_step, stop
 def test_a_checkpoint_of_another_run_is_not_resumed(snapshots, tmp_path, every_step):
     kept, messages = tmp_path / "kept.safetensors", []
     with pytest.raises(Stopped):
-        fit(snapshots, TrainConfig(settings=QUICK), checkpoint=kept, progress=stop_at(60))
-    other = TrainConfig(settings=QUICK, seed=1)
+        fit(snapshots, TrainConfig("ot-cfm", settings=QUICK), checkpoint=kept, progress=stop_at(60))
+    other = TrainConfig("ot-cfm", settings=QUICK, seed=1)
     model = fit(
         snapshots, other, checkpoint=kept, progress=lambda _, said="", **__: messages.append(said) or True
     )
@@ -76,7 +76,7 @@ def test_a_damaged_checkpoint_is_said_and_not_used(snapshots, tmp_path):
     kept.write_bytes(b"\x10" * 100)
     fit(
         snapshots,
-        TrainConfig(settings=QUICK),
+        TrainConfig("ot-cfm", settings=QUICK),
         checkpoint=kept,
         progress=lambda _, said="", **__: messages.append(said) or True,
     )
@@ -85,14 +85,14 @@ def test_a_damaged_checkpoint_is_said_and_not_used(snapshots, tmp_path):
 
 def test_it_stops_while_pairing(snapshots):
     with pytest.raises(Stopped):
-        fit(snapshots, TrainConfig(), progress=lambda *_, **__: False)
+        fit(snapshots, TrainConfig("ot-cfm"), progress=lambda *_, **__: False)
 
 
 def test_progress_rises_and_is_told_at_most_ten_times_a_second(snapshots):
     told, began = [], time.monotonic()
     fit(
         snapshots,
-        TrainConfig(settings={"steps": 200}),
+        TrainConfig("ot-cfm", settings={"steps": 200}),
         progress=lambda fraction, message="", **said: told.append((fraction, message, said)) or True,
     )
     seconds = time.monotonic() - began
@@ -107,7 +107,7 @@ def test_progress_rises_and_is_told_at_most_ten_times_a_second(snapshots):
 def test_the_thread_count_is_put_back(snapshots):
     before = torch.get_num_threads()
     with pytest.raises(Stopped):
-        fit(snapshots, TrainConfig(settings=QUICK), progress=stop_at(1))
+        fit(snapshots, TrainConfig("ot-cfm", settings=QUICK), progress=stop_at(1))
     assert torch.get_num_threads() == before
 
 
@@ -117,7 +117,7 @@ def test_missing_values_are_counted_before_training(snapshots):
     states[7, 0] = np.inf
     broken = dataclasses.replace(snapshots, states=states)
     with pytest.raises(DataError, match=r"4 of 660 cells have missing or infinite values in X"):
-        fit(broken, TrainConfig())
+        fit(broken, TrainConfig("ot-cfm"))
 
 
 def test_a_loss_that_is_no_number_stops_at_its_step(snapshots, monkeypatch, tmp_path, every_step):
@@ -132,13 +132,14 @@ def test_a_loss_that_is_no_number_stops_at_its_step(snapshots, monkeypatch, tmp_
     monkeypatch.setattr(FlowMatching, "loss", broken)
     kept = tmp_path / "kept.safetensors"
     with pytest.raises(TrainingError, match=r"step 31 of 120.*no longer a number.*smaller learning rate"):
-        fit(snapshots, TrainConfig(settings=QUICK), checkpoint=kept)
+        fit(snapshots, TrainConfig("ot-cfm", settings=QUICK), checkpoint=kept)
     assert kept.exists()
 
 
 def test_learning_nothing_is_said(snapshots):
     model = fit(
-        snapshots, TrainConfig(settings={"steps": 30, "learning_rate": 1.0, "clip": 1000.0, "noise": 0.0})
+        snapshots,
+        TrainConfig("ot-cfm", settings={"steps": 30, "learning_rate": 1.0, "clip": 1000.0, "noise": 0.0}),
     )
     assert "nothing was learned" in model.summary["warnings"][0]
 
@@ -146,22 +147,22 @@ def test_learning_nothing_is_said(snapshots):
 def test_what_cannot_be_learned_is_refused_in_words(snapshots):
     still = from_arrays(np.ones((40, 2)), np.repeat([0.0, 1.0], 20))
     with pytest.raises(DataError, match="All 40 cells have the same state"):
-        fit(still, TrainConfig())
+        fit(still, TrainConfig("ot-cfm"))
     with pytest.raises(DataError, match="two or more"):
-        fit(from_arrays(np.eye(3), [1, 1, 1]), TrainConfig())
+        fit(from_arrays(np.eye(3), [1, 1, 1]), TrainConfig("ot-cfm"))
     with pytest.raises(DataError, match="9 dimensions were asked for; X has 3"):
-        fit(snapshots, TrainConfig(dims=9))
+        fit(snapshots, TrainConfig("ot-cfm", dims=9))
     with pytest.raises(SettingsError, match="Unknown setting sigma"):
-        fit(snapshots, TrainConfig(settings={"sigma": 1}))
+        fit(snapshots, TrainConfig("ot-cfm", settings={"sigma": 1}))
 
 
 def test_fewer_dimensions_are_the_leading_ones(snapshots):
-    model = fit(snapshots, TrainConfig(settings=QUICK, dims=2))
+    model = fit(snapshots, TrainConfig("ot-cfm", settings=QUICK, dims=2))
     cut = dataclasses.replace(snapshots, states=snapshots.states[:, :2].copy())
     assert model.dim == 2
     assert model.fingerprint == cut.fingerprint
     assert torch.equal(
-        model(1.0, torch.ones(1, 2)), fit(cut, TrainConfig(settings=QUICK))(1.0, torch.ones(1, 2))
+        model(1.0, torch.ones(1, 2)), fit(cut, TrainConfig("ot-cfm", settings=QUICK))(1.0, torch.ones(1, 2))
     )
 
 
@@ -170,7 +171,8 @@ def test_a_handful_of_cells_is_enough_to_run(counts):
     rng = np.random.default_rng(0)
     states = rng.standard_normal((sum(counts), 2))
     model = fit(
-        from_arrays(states, np.repeat(np.arange(len(counts)), counts)), TrainConfig(settings={"steps": 10})
+        from_arrays(states, np.repeat(np.arange(len(counts)), counts)),
+        TrainConfig("ot-cfm", settings={"steps": 10}),
     )
     assert torch.isfinite(model(0.5, torch.zeros(1, 2))).all()
 
@@ -178,7 +180,7 @@ def test_a_handful_of_cells_is_enough_to_run(counts):
 def test_one_cell_goes_where_it_was_seen():
     model = fit(
         from_arrays(np.array([[0.0, 0.0], [3.0, -1.0]]), [0.0, 2.0]),
-        TrainConfig(settings={"steps": 300, "noise": 0.0}),
+        TrainConfig("ot-cfm", settings={"steps": 300, "noise": 0.0}),
     )
     torch.testing.assert_close(
         model(1.0, torch.tensor([[1.5, -0.5]])), torch.tensor([[1.5, -0.5]]), atol=0.05, rtol=0
@@ -204,7 +206,7 @@ def test_gaussian_to_gaussian_has_the_displacement_interpolation():
     x0 = rng.standard_normal((1000, 2)) * s0
     x1 = rng.standard_normal((1000, 2)) * s1 + m1
     shots = from_arrays(np.concatenate([x0, x1]), np.repeat([0.0, 4.0], 1000))
-    model = fit(shots, TrainConfig(settings={"steps": 500, "noise": 0.0}))
+    model = fit(shots, TrainConfig("ot-cfm", settings={"steps": 500, "noise": 0.0}))
     for share in (0.5, 1.0):
         there = pushed(model, x0.astype(np.float32), 0.0, 4.0 * share)
         np.testing.assert_allclose(there.mean(axis=0), share * m1, atol=0.12)
@@ -218,7 +220,7 @@ def test_uneven_gaps_are_each_learned():
     rng = np.random.default_rng(0)
     states = np.concatenate([rng.standard_normal((300, 2)) + np.array([2.0 * k, 0]) for k in range(3)])
     shots: Snapshots = from_arrays(states, np.repeat(times, 300))
-    model = fit(shots, TrainConfig(settings={"steps": 400}))
+    model = fit(shots, TrainConfig("ot-cfm", settings={"steps": 400}))
     early = model(0.5, torch.tensor([[1.0, 0.0]]))[0, 0]
     late = model(361.0, torch.tensor([[3.0, 0.0]]))[0, 0]
     assert float(early) == pytest.approx(2.0, rel=0.15)
