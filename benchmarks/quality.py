@@ -21,8 +21,8 @@ from dynamics.snapshots import Snapshots
 from jobs.farm import farm
 from models import holdout
 from models.config import TrainConfig
+from models.holdout import headroom
 from models.methods import METHODS
-from models.verdict import headroom
 
 REFERENCE, MAIN = "torchcfm ot-cfm", ("auto", "ot-cfm")
 NAIVE = ("copy", "ot-midpoint", "noise-floor")
@@ -79,16 +79,13 @@ def _call(shots: Snapshots, function, *arguments):
 
 
 def _fits(method: str, shots: Snapshots) -> bool:
-    about = METHODS[method]
-    return shots.n_times - 1 >= about.min_times and (about.max_dim is None or shots.dim <= about.max_dim)
+    return not METHODS[method].why_not(n_times=shots.n_times - 1, dim=shots.dim)
 
 
 def report(rows: dict, found: dict[str, Snapshots], options: argparse.Namespace) -> list[str]:
     """Return the table: mean W1 over held-out times of each method, in ratio to torchcfm, and a summary."""
     scores = {key: one for key, one in rows.items() if "|baselines|" not in key}
-    naive = {
-        key.split("|")[0] + "|" + key.split("|")[2]: one for key, one in rows.items() if key not in scores
-    }
+    naive = {name: _naive(rows, name) for name in found}
     methods = [REFERENCE, *(m for m in options.methods if any(f"|{m}|" in key for key in scores))]
     head = "| method | " + " | ".join(found) + " | mean ratio | worst | mean headroom | s a fit |"
     lines = [
@@ -100,20 +97,15 @@ def report(rows: dict, found: dict[str, Snapshots], options: argparse.Namespace)
     for method in (*NAIVE, *methods):
         cells, ratios, rooms, seconds = [], [], [], []
         for name in found:
-            mine = {b["name"]: [] for k in naive if k.startswith(name + "|") for b in naive[k]}
-            for k in [k for k in naive if k.startswith(name + "|")]:
-                for b in naive[k]:
-                    mine[b["name"]].append(b["w1"])
-            copy, floor = np.mean(mine["copy"]), np.mean(mine["noise-floor"])
             if method in NAIVE:
-                w1, sd, spent = float(np.mean(mine[method])), None, 0.0
+                w1, sd, spent = naive[name][method], None, 0.0
             else:
                 w1, sd, spent = _mean(scores, name, method)
             if w1 is None:
                 cells.append("–")
                 continue
             ratios.append(w1 / reference[name])
-            rooms.append(headroom(w1, copy=copy, floor=floor))
+            rooms.append(headroom(w1, copy=naive[name]["copy"], floor=naive[name]["noise-floor"]))
             seconds.append(spent)
             cells.append(f"{w1:.4g}" + (f"±{sd:.2g}" if sd is not None else "") + f" ({ratios[-1]:.3f})")
         rooms = [one for one in rooms if one is not None]
@@ -142,6 +134,12 @@ def _summary(scores: dict, found: dict[str, Snapshots], reference: dict[str, flo
         times = {one: chosen.count(one) for one in dict.fromkeys(chosen)}
         lines.append(f"- {name}: chose " + ", ".join(f"{one} ({n}×)" for one, n in times.items()))
     return lines
+
+
+def _naive(rows: dict, name: str) -> dict[str, float]:
+    """Mean over times of every prediction that needs no learning."""
+    found = [one for key, folds in rows.items() if key.startswith(f"{name}|baselines|") for one in folds]
+    return {naive: float(np.mean([one["w1"] for one in found if one["name"] == naive])) for naive in NAIVE}
 
 
 def _mean(scores: dict, name: str, method: str) -> tuple[float | None, float | None, float]:

@@ -23,6 +23,15 @@ class VelocityField(Protocol):
     def __call__(self, t: "float | torch.Tensor", x: "torch.Tensor") -> "torch.Tensor": ...
 
 
+def share(progress: Progress, low: float, high: float) -> Progress:
+    """Return a `progress` for one part of the work, from `low` to `high` of the whole."""
+
+    def report(fraction: float, message: str = "", **figures: float) -> bool:
+        return progress(low + (high - low) * fraction, message, **figures)
+
+    return report
+
+
 def no_progress(fraction: float, message: str = "", **figures: float) -> bool:
     """Report nothing and go on."""
     return True

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from dynamics import demo as demos
 from dynamics import inspect, preprocess, read
 from dynamics.errors import FileError, SettingsError, Stopped
-from dynamics.field import Progress, no_progress
+from dynamics.field import Progress, no_progress, share
 from dynamics.roles import Roles, detect
 from jobs import sandbox, shipped
 from jobs.workspace import Workspace, write_json
@@ -123,15 +123,6 @@ def say(progress: Progress, fraction: float, message: str) -> None:
     """
     if not progress(fraction, message):
         raise Stopped
-
-
-def share(progress: Progress, low: float, high: float) -> Progress:
-    """Return a `progress` for one part of the work, from `low` to `high` of the whole."""
-
-    def report(fraction: float, message: str = "", **figures: float) -> bool:
-        return progress(low + (high - low) * fraction, message, **figures)
-
-    return report
 
 
 def _roles_of(adata: "AnnData", before: Roles) -> Roles:

@@ -11,11 +11,11 @@ import numpy as np
 from dynamics import annotate as annotation
 from dynamics import basis, read, snapshots
 from dynamics.errors import ModelError
-from dynamics.field import Progress
+from dynamics.field import Progress, share
 from dynamics.projection import placement
 from dynamics.roles import Roles
 from dynamics.snapshots import Snapshots
-from jobs.work import say, share, workspace_of
+from jobs.work import say, workspace_of
 from jobs.workspace import ModelEntry
 from models import checkpoint, fitting, holdout, inputs, verdict
 from models.config import TrainConfig

@@ -11,6 +11,7 @@ from dynamics import metrics
 from dynamics.coupling import couple
 from dynamics.errors import DataError, SettingsError
 from dynamics.field import Progress, VelocityField, no_progress
+from dynamics.growth import has_growth
 from dynamics.snapshots import Snapshots
 from models.config import TrainConfig, canonical_json
 from models.train import fit, one_thread
@@ -136,7 +137,7 @@ def push(field: VelocityField, x0: np.ndarray, t0: float, t1: float) -> tuple[np
     """
     x = torch.from_numpy(np.ascontiguousarray(x0, np.float32))
     step = (t1 - t0) / EULER_STEPS
-    grows, grown = getattr(field, "has_growth", False), torch.zeros(len(x), dtype=torch.float64)
+    grows, grown = has_growth(field), torch.zeros(len(x), dtype=torch.float64)
     with torch.no_grad(), one_thread():
         for t in t0 + step * np.arange(EULER_STEPS):
             grown += step * field.growth(t, x) if grows else 0.0

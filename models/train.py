@@ -16,7 +16,7 @@ from torch import nn
 
 from dynamics.basis import StateBasis
 from dynamics.errors import DataError, TrainingError
-from dynamics.field import Progress, no_progress
+from dynamics.field import Progress, no_progress, share
 from dynamics.snapshots import Snapshots
 from models import networks
 from models.cell_model import CellModel
@@ -80,7 +80,7 @@ def fit(
     shift, scale = standardisation(snapshots, whiten=config.whiten)
     with one_thread():
         problem = _problem(snapshots, shift, scale, seed=config.seed)
-        objective = method.objective(problem, settings, progress=_first_part(progress))
+        objective = method.objective(problem, settings, progress=share(progress, 0.0, PAIRING_SHARE))
         paired = time.perf_counter()
         net = _network(objective, settings, n_cells=snapshots.n_cells, seed=config.seed)
         steps = settings.steps or suited_steps(snapshots)
@@ -215,10 +215,6 @@ def _problem(snapshots: Snapshots, shift: np.ndarray, scale: np.ndarray, *, seed
     growth = snapshots.prior_growth
     prior = None if growth is None else tuple(growth[snapshots.rows(k)] for k in range(snapshots.n_times))
     return Problem(states, np.asarray(snapshots.axis.values, np.float64), seed, prior)
-
-
-def _first_part(progress: Progress) -> Progress:
-    return lambda fraction, message="", **figures: progress(PAIRING_SHARE * fraction, message, **figures)
 
 
 def _key(snapshots: Snapshots, config: TrainConfig, settings: TrainingSettings, *, steps: int) -> str:

@@ -14,7 +14,14 @@ from models.config import knob
 from models.density import BASE, base_features, normal_log_density
 from models.networks import FieldNet
 from models.objectives.base import Batches, Method, Objective, Problem, TrainingSettings
-from models.objectives.rollout import check_finite, mean_velocity, measured_clock, sample_cells
+from models.objectives.rollout import (
+    check_finite,
+    energy_knob,
+    mean_velocity,
+    measured_clock,
+    sample_cells,
+    solver_steps_knob,
+)
 from models.objectives.unbalanced import (
     GrowthFlowMatching,
     GrowthSettings,
@@ -51,14 +58,7 @@ class LikelihoodSettings(TrainingSettings):
         max=8,
         advanced=True,
     )
-    energy: float = knob(
-        0.05,
-        label="Weight of the energy",
-        help="How much short and straight paths are preferred. 0 leaves the paths between the times open.",
-        min=0.0,
-        max=10.0,
-        unit="nats per squared spread",
-    )
+    energy: float = energy_knob(0.05, unit="nats per squared spread")
     smoothness: float = knob(
         0.03,
         label="Weight of smoothness",
@@ -67,15 +67,7 @@ class LikelihoodSettings(TrainingSettings):
         max=10.0,
         unit="nats",
     )
-    solver_steps: int = knob(
-        2,
-        label="Solver steps",
-        help="Steps of the simulation in each interval. More are slower, and can follow faster changes.",
-        min=1,
-        max=100,
-        unit="per interval",
-        advanced=True,
-    )
+    solver_steps: int = solver_steps_knob(2)
     growth: bool = knob(
         False,
         label="Population grows or dies",

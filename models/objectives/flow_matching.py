@@ -18,6 +18,9 @@ from models.objectives.base import Batches, Method, Objective, Problem, Training
 from models.objectives.rollout import RollOut, RollOutSettings
 from models.paths import Path, PathPoint, Straight
 
+PAIRING_PART = 0.3
+"""Share of the work before training that is pairing, where the form of the paths is found after it."""
+
 
 @dataclass(frozen=True)
 class FlowMatchingSettings(TrainingSettings):

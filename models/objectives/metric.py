@@ -5,15 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from dynamics.field import Progress, no_progress
+from dynamics.field import Progress, no_progress, share
 from models.config import knob
 from models.metric import geodesics, suited_metric
 from models.objectives.base import Method, Problem
-from models.objectives.flow_matching import TransportFlowMatching, TransportSettings
+from models.objectives.flow_matching import PAIRING_PART, TransportFlowMatching, TransportSettings
 from models.paths import PathPoint
-
-PAIRING_PART = 0.3
-"""Share of the work before training that is pairing; the rest is bending the paths."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +40,12 @@ class MetricFlowMatching(TransportFlowMatching):
     def __init__(
         self, problem: Problem, settings: MetricSettings, *, progress: Progress = no_progress
     ) -> None:
-        def pairing(fraction: float, message: str = "", **_: float) -> bool:
-            return progress(PAIRING_PART * fraction, message)
+        later = share(progress, PAIRING_PART, 1.0)
 
-        def bending(fraction: float, message: str = "", **_: float) -> bool:
-            done = PAIRING_PART + (1 - PAIRING_PART) * fraction
-            return progress(done, "Bending the paths towards the cells")
+        def bending(fraction: float, *_: str, **__: float) -> bool:
+            return later(fraction, "Bending the paths towards the cells")
 
-        super().__init__(problem, settings, progress=pairing)
+        super().__init__(problem, settings, progress=share(progress, 0.0, PAIRING_PART))
         metric = suited_metric(np.concatenate(problem.states), seed=problem.seed, name=settings.metric)
         self.bend = geodesics(problem, self.couplings, metric, progress=bending)
 

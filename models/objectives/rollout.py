@@ -1,6 +1,7 @@
 """Learning by simulation: push cells from time to time and compare them with those measured there."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,6 +26,31 @@ MOST_CELLS = 128
 DENSITY_CELLS, NEIGHBOURS = 4_000, 5
 
 
+def energy_knob(default: float, *, unit: str | None = None) -> Any:
+    """Declare the weight of the energy of paths."""
+    return knob(
+        default,
+        label="Weight of the energy",
+        help="How much short and straight paths are preferred. 0 leaves the paths between the times open.",
+        min=0.0,
+        max=10.0,
+        unit=unit,
+    )
+
+
+def solver_steps_knob(default: int) -> Any:
+    """Declare how finely intervals are simulated."""
+    return knob(
+        default,
+        label="Solver steps",
+        help="Steps of the simulation in each interval. More are slower, and can follow faster changes.",
+        min=1,
+        max=100,
+        unit="per interval",
+        advanced=True,
+    )
+
+
 @dataclass(frozen=True)
 class RollOutSettings(TrainingSettings):
     """Settings of learning by simulation."""
@@ -45,13 +71,7 @@ class RollOutSettings(TrainingSettings):
         max=1.0,
         advanced=True,
     )
-    energy: float = knob(
-        0.01,
-        label="Weight of the energy",
-        help="How much short and straight paths are preferred. 0 leaves the paths between the times open.",
-        min=0.0,
-        max=10.0,
-    )
+    energy: float = energy_knob(0.01)
     density: float = knob(
         0.0,
         label="Weight of staying near cells",
@@ -67,15 +87,7 @@ class RollOutSettings(TrainingSettings):
         max=50,
         advanced=True,
     )
-    solver_steps: int = knob(
-        3,
-        label="Solver steps",
-        help="Steps of the simulation in each interval. More are slower, and can follow faster changes.",
-        min=1,
-        max=100,
-        unit="per interval",
-        advanced=True,
-    )
+    solver_steps: int = solver_steps_knob(3)
     solver: str = knob(
         "midpoint",
         label="Solver",

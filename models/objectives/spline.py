@@ -5,15 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from dynamics.field import Progress, no_progress
+from dynamics.field import Progress, no_progress, share
 from models.chains import Bundle, Pulled, Shape
 from models.config import knob
 from models.objectives.base import Method, Problem
-from models.objectives.flow_matching import TransportFlowMatching, TransportSettings
+from models.objectives.flow_matching import PAIRING_PART, TransportFlowMatching, TransportSettings
 from models.paths import PathPoint
 
-PAIRING_PART = 0.3
-"""Share of the work before training that is pairing; the rest is choosing the form of the paths."""
 PATHS = 4_096
 """Paths of an interval that are pulled to the cells beforehand."""
 STREAM = 21
@@ -86,15 +84,9 @@ class SplineFlowMatching(TransportFlowMatching):
     def __init__(
         self, problem: Problem, settings: SplineSettings, *, progress: Progress = no_progress
     ) -> None:
-        def pairing(fraction: float, message: str = "", **_: float) -> bool:
-            return progress(PAIRING_PART * fraction, message)
-
-        def choosing(fraction: float, message: str = "", **_: float) -> bool:
-            return progress(PAIRING_PART + (1 - PAIRING_PART) * fraction, message)
-
-        super().__init__(problem, settings, progress=pairing)
+        super().__init__(problem, settings, progress=share(progress, 0.0, PAIRING_PART))
         self.bundle = Bundle(problem.states, problem.times, self.couplings)
-        self.shape = self.suited_shape(settings, choosing)
+        self.shape = self.suited_shape(settings, share(progress, PAIRING_PART, 1.0))
         self.pulled = [self._pulled(k) for k in range(problem.n_intervals)] if self.shape.pull else []
 
     def suited_shape(self, settings: SplineSettings, progress: Progress) -> Shape:
