@@ -13,6 +13,7 @@ from dynamics.errors import DataError, SettingsError
 from dynamics.field import Progress, VelocityField, no_progress
 from dynamics.growth import has_growth
 from dynamics.snapshots import Snapshots
+from models.cell_model import CellModel
 from models.config import TrainConfig, canonical_json
 from models.train import fit, one_thread
 
@@ -158,9 +159,12 @@ def score(snapshots: Snapshots, task: Task, progress: Progress = no_progress) ->
     ----------
     The protocol of Tong et al., TMLR 2024, section 6 (single-cell interpolation).
     """
+    return judge(snapshots, task, fit(without(snapshots, task.held_out), task.config, progress=progress))
+
+
+def judge(snapshots: Snapshots, task: Task, model: CellModel) -> Score:
+    """Compare what a model trained without a time predicts for it with the real cells."""
     k = task.held_out
-    rest = without(snapshots, k)
-    model = fit(rest, task.config, progress=progress)
     origin = k - 1 if task.origin == "previous" else 0
     start, target = _some(snapshots, origin), _some(snapshots, k)
     t0, t1 = (float(snapshots.axis.values[at]) for at in (origin, k))
