@@ -1,0 +1,41 @@
+"""Several fields learned from the same cells: which they are, and how far they agree."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dynamics.velocity import evaluate
+
+if TYPE_CHECKING:
+    from dynamics.field import VelocityField
+
+
+def members_of(field: "VelocityField") -> "tuple[VelocityField, ...]":
+    """Return the members of an ensemble, the field itself first; only itself where it is none."""
+    return tuple(getattr(field, "members", (field,)))
+
+
+def consensus(field: "VelocityField", states: np.ndarray, *, times: float | np.ndarray) -> np.ndarray:
+    """Return how far the members of an ensemble move each cell alike, (n,) float64.
+
+    |mean of their velocities| / mean of |their velocities|: 1 where all point the same way (and where there
+    is one member only), 0 where they cancel, NaN where none moves the cell. Members that point in unrelated
+    directions give about 1/√(number of members).
+
+    Parameters
+    ----------
+    states : (n, dim)
+        In the data's coordinates.
+    times : scalar or (n,)
+        One time for all cells, or that of each, in the data's unit.
+    """
+    members = members_of(field)
+    total = np.zeros(np.shape(states), np.float64)
+    length = np.zeros(len(states), np.float64)
+    for member in members:
+        velocity = evaluate(member, times, states).astype(np.float64)
+        total += velocity
+        length += np.linalg.norm(velocity, axis=1)
+    agreed = np.full(len(states), np.nan)
+    np.divide(np.linalg.norm(total, axis=1), length, out=agreed, where=length > 0)
+    return np.minimum(agreed, 1.0)

@@ -1,0 +1,56 @@
+"""Agreement of an ensemble's members in closed form."""
+
+import numpy as np
+import pytest
+import torch
+from fields import Function, Linear
+
+from dynamics.ensemble import consensus, members_of
+
+
+def constant(*velocity):
+    return Function(len(velocity), lambda t, x: torch.tensor([velocity], dtype=x.dtype).expand_as(x))
+
+
+class Several(Function):
+    """The first of some fields, with all of them as members."""
+
+    def __init__(self, *members):
+        super().__init__(members[0].dim, members[0])
+        self.members = members
+
+
+STATES = np.zeros((3, 2))
+
+
+@pytest.mark.parametrize(
+    ("velocities", "expected"),
+    [
+        ([(1, 0), (1, 0)], 1),
+        ([(1, 0), (5, 0)], 1),
+        ([(1, 0), (-1, 0)], 0),
+        ([(1, 0), (0, 1)], 2**-0.5),
+        ([(3, 0), (-1, 0)], 0.5),
+        ([(2, 0), (0, 0)], 1),
+        ([(0, 0), (0, 0)], np.nan),
+        ([(1e-30, 0), (1e-30, 0)], 1),
+        ([(1e30, 0), (1e30, 0)], 1),
+    ],
+)
+def test_consensus_in_closed_form(velocities, expected):
+    field = Several(*(constant(*map(float, velocity)) for velocity in velocities))
+    np.testing.assert_allclose(consensus(field, STATES, times=0.0), expected, rtol=1e-6)
+
+
+def test_one_member_agrees_with_itself(rng):
+    field = Linear(np.eye(2))
+    assert members_of(field) == (field,)
+    states = rng.normal(size=(20, 2))
+    np.testing.assert_allclose(consensus(field, states, times=np.arange(20.0)), 1)
+
+
+def test_each_cell_is_asked_at_its_own_time():
+    still = Function(2, lambda t, x: torch.ones_like(x))
+    turning = Function(2, lambda t, x: torch.ones_like(x) * (1 if t < 1 else -1))
+    agreed = consensus(Several(still, turning), STATES, times=np.array([0.0, 1.0, 2.0]))
+    np.testing.assert_allclose(agreed, [1, 0, 0])
