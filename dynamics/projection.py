@@ -130,6 +130,13 @@ class Placement:
         ahead, behind = (self._mean_place(*self._sketch.search(end, self.k + 1)) for end in ends)
         return ahead - behind
 
+    def around(self, states: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return distance, (m, k), state, (m, k, dim), and place, (m, k, e), of the k cells nearest to states.
+
+        In wide state spaces these are among at most 6,000 of the cells, as for `shift`.
+        """
+        return self._sketch.around(states, min(k, len(self._sketch.states)))
+
     def distance(self, states: np.ndarray) -> np.ndarray:
         """Return how far states are from the nearest measured cell, (m,); above 1 they are off the data.
 
@@ -182,6 +189,11 @@ class _Neighbourhood:
         """Return the distances of the k nearest cells, nearest first, (m, k), and their places, (m, k, e)."""
         d, rows = self._query(states, k)
         return d, self.embedding[rows]
+
+    def around(self, states: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the distances, the states, (m, k, dim), and the places of the k nearest cells."""
+        d, rows = self._query(states, k)
+        return d, self.states[rows], self.embedding[rows]
 
 
 def placement(adata: "AnnData", roles: "Roles", snapshots: "Snapshots") -> Placement | None:

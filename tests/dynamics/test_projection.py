@@ -224,3 +224,14 @@ def test_the_fingerprint_is_that_of_the_content(snapshots, placement):
     assert Placement(snapshots.states, places).fingerprint == placement.fingerprint
     places[3, 1] += 1e-3
     assert Placement(snapshots.states, places).fingerprint != placement.fingerprint
+
+
+@pytest.mark.parametrize("dim", [3, 40])
+def test_the_cells_around_a_measured_one_begin_with_itself(rng, dim):
+    states = rng.normal(size=(50, dim)).astype(np.float32)
+    d, near, places = Placement(states, states[:, 1:3]).around(states[:4], 5)
+    assert d.shape == (4, 5)
+    np.testing.assert_array_equal(near[:, 0], states[:4])
+    np.testing.assert_array_equal(places, near[:, :, 1:3])
+    np.testing.assert_allclose(np.linalg.norm(near - states[:4, None], axis=2), d, atol=1e-2)
+    assert Placement(states, states[:, 1:3]).around(states[:1], 90)[0].shape == (1, 50)
