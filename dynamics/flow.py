@@ -1,6 +1,7 @@
 """The flow over an embedding on a regular grid: binned, smoothed, and only where there are cells."""
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy import ndimage
@@ -40,8 +41,13 @@ class FlowGrid:
         Smoothed number of cells in each box.
     agreement : (n_0, n_1[, n_2])
         Mean resultant length of the directions around: 1 where all cells move alike, 0 where they cancel.
+        What is drawn fades by it.
     mask : (n_0, n_1[, n_2]) bool
         Boxes with enough cells to draw the flow in.
+    members : (n_0, n_1[, n_2]) or None
+        Mean agreement of an ensemble's members on the cells around, 0 to 1; None where there is no ensemble.
+    shown : (n_0, n_1[, n_2]) or None
+        Mean cosine between the steps of the cells around and what their arrows show, 0 to 1, where known.
     """
 
     axes: tuple[np.ndarray, ...]
@@ -49,9 +55,12 @@ class FlowGrid:
     mass: np.ndarray = field(repr=False)
     agreement: np.ndarray = field(repr=False)
     mask: np.ndarray = field(repr=False)
+    members: np.ndarray | None = field(default=None, repr=False)
+    shown: np.ndarray | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        for array in (*self.axes, self.velocity, self.mass, self.agreement, self.mask):
+        optional = (part for part in (self.members, self.shown) if part is not None)
+        for array in (*self.axes, self.velocity, self.mass, self.agreement, self.mask, *optional):
             array.flags.writeable = False
 
     @property
@@ -82,12 +91,18 @@ class FlowGrid:
         """Speed in each box, in embedding units per unit of time."""
         return np.linalg.norm(self.velocity, axis=0)
 
+    def share(self, boxes: np.ndarray) -> float:
+        """Return the share of the drawn boxes that are among some, (n_0, n_1[, n_2]) bool."""
+        return float((self.mask & boxes).sum() / max(self.mask.sum(), 1))
+
 
 def flow_on_grid(
     xy: np.ndarray,
     v: np.ndarray,
     *,
     weight: np.ndarray | None = None,
+    members: np.ndarray | None = None,
+    shown: np.ndarray | None = None,
     n: int | None = None,
     min_mass: float = 1.0,
 ) -> FlowGrid:
@@ -102,6 +117,9 @@ def flow_on_grid(
         Places and velocities of cells on an embedding with two or three axes.
     weight : (m,)
         How much each cell counts; by default 1.
+    members, shown : (m,)
+        Agreement of an ensemble's members on each cell, and how much of its step its arrow shows, where
+        known: averaged over the cells that have a value, those below 0 counting as 0.
     n
         Boxes along the longest axis; by default 50 (22 in three dimensions), and fewer when cells are few.
     min_mass
@@ -112,7 +130,7 @@ def flow_on_grid(
     DataError
         The embedding has neither two nor three axes, or no cell has a place and a velocity.
     """
-    xy, v, weight = _known(xy, v, weight)
+    known, xy, v, weight = _known(xy, v, weight)
     n_axes = xy.shape[1]
     n = _boxes(xy) if n is None else n
     low, step, shape = _layout(xy, n)
@@ -129,12 +147,29 @@ def flow_on_grid(
     safe = np.maximum(mass, 1e-12 * max(float(mass.max()), 1e-30))
     velocity = np.stack([smoothed(weight * v[:, axis]) for axis in range(n_axes)]) / safe
     agreement = _length([smoothed(weight * heading[:, axis]) for axis in range(n_axes)]) / safe
+    members, shown = (
+        None if values is None else _mean(smoothed, np.asarray(values, np.float64)[known], weight)
+        for values in (members, shown)
+    )
     count = _box_counts(place // fine, shape)
     mass = mass / weight.mean()
     enough = max(min_mass, THIN * float(np.median(mass[tuple((place // fine).T)])) ** 0.5)
     mask = _drop_islands((count > 0) & (mass >= min(enough, 0.5 * mass.max())), count)
     axes = tuple(low[axis] + step * (np.arange(shape[axis]) + 0.5) for axis in range(n_axes))
-    return FlowGrid(axes, velocity, mass, np.clip(agreement, 0, 1), mask)
+    return FlowGrid(axes, velocity, mass, np.clip(agreement, 0, 1), mask, members, shown)
+
+
+def faded(grid: FlowGrid, *, by_shown: bool) -> FlowGrid:
+    """Return the flow as it is drawn: `agreement` is the lowest of what speaks against a box's arrow.
+
+    Parameters
+    ----------
+    by_shown
+        Whether what the map cannot show fades too; disagreement of neighbours and of members always does.
+    """
+    parts = [grid.agreement, grid.members, grid.shown if by_shown else None]
+    lowest = np.minimum.reduce([part for part in parts if part is not None])
+    return replace(grid, agreement=lowest)
 
 
 def interpolate(grid: FlowGrid, values: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -154,7 +189,8 @@ def box_position(grid: FlowGrid, points: np.ndarray) -> np.ndarray:
 
 def _known(
     xy: np.ndarray, v: np.ndarray, weight: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return which cells have a place and a velocity, (m,) bool, and what is known of those."""
     xy, v = np.asarray(xy, dtype=np.float64), np.asarray(v, dtype=np.float64)
     weight = np.ones(len(xy)) if weight is None else np.asarray(weight, dtype=np.float64)
     if xy.ndim != 2 or xy.shape[1] not in FINE or xy.shape != v.shape:
@@ -168,7 +204,7 @@ def _known(
             f"None of the {len(xy):,} cells has both a place on the embedding and a velocity. "
             "Choose another time or another embedding; if it stays like this, train the model again."
         )
-    return xy[known], v[known], weight[known]
+    return known, xy[known], v[known], weight[known]
 
 
 def _boxes(xy: np.ndarray) -> int:
@@ -203,6 +239,14 @@ def _smoothed(flat: np.ndarray, values: np.ndarray, *, shape: tuple[int, ...], f
         parts = np.split(blurred, shape[axis], axis=axis)
         blurred = np.concatenate([part.sum(axis=axis, keepdims=True) for part in parts], axis=axis)
     return blurred
+
+
+def _mean(smoothed: Callable[[np.ndarray], np.ndarray], values: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Return the mean over the cells around each box that have a value; 0 where none has."""
+    weight = np.where(np.isfinite(values), weight, 0)
+    mass = smoothed(weight)
+    safe = np.maximum(mass, 1e-12 * max(float(mass.max()), 1e-30))
+    return np.clip(smoothed(weight * np.nan_to_num(np.maximum(values, 0))) / safe, 0, 1)
 
 
 def _box_counts(place: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -10,7 +10,6 @@ from scipy.spatial import cKDTree
 from sklearn.neighbors import NearestNeighbors
 
 from dynamics.errors import DataError
-from dynamics.flow import FlowGrid, flow_on_grid
 from dynamics.velocity import evaluate
 
 if TYPE_CHECKING:
@@ -131,7 +130,7 @@ class Placement:
         return ahead - behind
 
     def around(self, states: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return distance, (m, k), state, (m, k, dim), and place, (m, k, e), of the k cells nearest to states.
+        """Return distances, (m, k), states, (m, k, dim), and places, (m, k, e), of the k nearest cells.
 
         In wide state spaces these are among at most 6,000 of the cells, as for `shift`.
         """
@@ -273,19 +272,6 @@ def embedded_velocity(
     else:
         v = _pushed(states, state_v, placement, xy=xy, push=push)
     return EmbeddedVelocity(rows=rows, xy=xy, v=v, state_v=state_v, weight=weight, time=time)
-
-
-def flow_grid(
-    velocity_field: "VelocityField",
-    snapshots: "Snapshots",
-    placement: Placement,
-    *,
-    time: float | None = None,
-    n: int | None = None,
-) -> FlowGrid:
-    """Return the flow on a grid over the embedding, at a time or (by default) averaged over all times."""
-    moving = embedded_velocity(velocity_field, snapshots, placement, time=time, most=DRAWN)
-    return flow_on_grid(moving.xy, moving.v, weight=moving.weight, n=n)
 
 
 def cells_at(snapshots: "Snapshots", time: float | None) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ from ui.cellmap import cell_map
 work = state.require("snapshots", "embedding", "model")
 left, middle, right = st.columns([2, 4, 2], vertical_alignment="bottom")
 with left:
-    name = pickers.colour_by(work)
+    name = pickers.colour_by(work, computed=flowing.computed(work))
 with middle:
     time = pickers.time(work.snapshots)
 with right:
@@ -20,13 +20,14 @@ with right:
         key="drawn",
         bind="query-params",
     )
+    fade = flowing.fade_switch(work)
 
 grid = flowing.flow(work, time)
 cell_map(
     state.key("flow-map", per="dataset"),
     xy=maps.places(work),
-    colour=maps.colour(work, name),
-    layers=flowing.layers(grid, drawn=drawn),
+    colour=flowing.colour(work, name),
+    layers=flowing.layers(grid, drawn=drawn, fade=fade),
     hover=maps.hover(work, besides=name),
     axes=maps.axes(work),
     height=maps.HEIGHT,
@@ -34,5 +35,5 @@ cell_map(
     filename="flow",
     alt=f"Map of the cells coloured by {name}, with the flow of the model {work.entry.name}",
 )
-st.caption(flowing.caption(work, grid, time))
+st.caption(flowing.caption(work, grid, time=time, name=name))
 nav.link("trajectories", "Follow chosen cells through time", icon=":material/arrow_forward:")

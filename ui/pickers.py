@@ -22,18 +22,32 @@ if TYPE_CHECKING:
 
 MOST_GENES_LISTED = 4000  # beyond this the list is slow to send; any other gene can still be typed
 ALL_TIMES = "all times"
+ENSEMBLE, SHOWN = "Agreement of the ensemble", "What the map can show"
+COMPUTED = (ENSEMBLE, SHOWN)  # colourings that pages with a model may offer
 
 
 def colour_by(
-    work: state.Workspace, *, label: str = "Colour by", key: str = "colour", default: str | None = None
+    work: state.Workspace,
+    *,
+    label: str = "Colour by",
+    key: str = "colour",
+    default: str | None = None,
+    computed: Sequence[str] = (),
 ) -> str:
     """Draw the list of columns and genes to colour cells by and return the chosen name.
 
     The name stands in the address, so that a link reproduces it; `cache.colour_values(work.dataset, name)`
     gives the values. The default is the cell type, else the time, else the first column.
+
+    Parameters
+    ----------
+    computed
+        Those of `COMPUTED` that the page can colour by besides; they come after the columns.
     """
     options = colourings(work)
     start = default or _default_colouring(work, options)
+    place = sum(name in work.adata.obs for name in options)
+    options = [*options[:place], *(name for name in computed if name not in options), *options[place:]]
     picked = st.selectbox(
         label,
         options,
@@ -210,6 +224,8 @@ def _known_colouring(work: state.Workspace, picked: str | None, options: Sequenc
     """Return what was typed if the data set has it, else the default, saying so."""
     if picked in options or picked is None:
         return picked or start
+    if picked in COMPUTED:  # chosen on another page, or for another model
+        return start
     try:
         cache.colour_values(work.dataset, picked)
     except DataError:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from dynamics.errors import DataError
-from dynamics.flow import flow_on_grid, interpolate
+from dynamics.flow import faded, flow_on_grid, interpolate
 
 
 def disc(n: int, seed: int = 0) -> np.ndarray:
@@ -150,3 +150,31 @@ def test_nothing_to_draw_is_said():
         flow_on_grid(np.zeros((3, 2)), np.full((3, 2), np.nan))
     with pytest.raises(DataError, match="two or three axes"):
         flow_on_grid(np.zeros((3, 5)), np.zeros((3, 5)))
+
+
+def test_what_speaks_against_an_arrow_is_averaged_where_it_is_known():
+    xy = disc(4000)
+    left = xy[:, 0] < 0
+    members = np.where(left, 0.2, 0.8)
+    members[::3] = np.nan
+    shown = np.where(left, -0.5, 1.0)
+    grid = flow_on_grid(xy, turning(xy), members=members, shown=shown)
+    x = np.broadcast_to(grid.x[:, None], grid.mask.shape)
+    near, far = grid.mask & (x < -3 * grid.step), grid.mask & (x > 3 * grid.step)
+    for values, low, high in ((grid.members, 0.2, 0.8), (grid.shown, 0, 1)):
+        np.testing.assert_allclose(values[near], low, atol=1e-6)
+        np.testing.assert_allclose(values[far], high, atol=1e-6)
+    assert grid.share(grid.members < 0.5) == pytest.approx(0.5, abs=0.05)
+
+
+def test_a_flow_fades_by_the_worst_that_is_known_of_it():
+    xy = disc(2000)
+    plain = flow_on_grid(xy, turning(xy))
+    np.testing.assert_array_equal(faded(plain, by_shown=True).agreement, plain.agreement)
+    grid = flow_on_grid(xy, turning(xy), members=np.full(2000, 0.7), shown=np.full(2000, 0.3))
+    drawn = grid.mask & (grid.agreement > 0.7)
+    np.testing.assert_allclose(faded(grid, by_shown=False).agreement[drawn], 0.7)
+    np.testing.assert_allclose(faded(grid, by_shown=True).agreement[drawn], 0.3)
+    np.testing.assert_array_equal(faded(grid, by_shown=True).velocity, plain.velocity)
+    missing = flow_on_grid(xy, turning(xy), members=np.full(2000, np.nan))
+    np.testing.assert_array_equal(missing.members, 0)

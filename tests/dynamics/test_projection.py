@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from dynamics import projection
 from dynamics.errors import DataError
-from dynamics.projection import Placement, cells_at, embedded_velocity, flow_grid
+from dynamics.flow import flow_on_grid
+from dynamics.projection import Placement, cells_at, embedded_velocity
 from dynamics.snapshots import from_arrays
 
 SWIRL = np.zeros((5, 5))
@@ -194,7 +195,8 @@ def test_many_wide_cells_are_thinned(monkeypatch, rng):
 
 
 def test_the_flow_on_a_grid_follows_the_field(snapshots, placement):
-    grid = flow_grid(FIELD, snapshots, placement, time=2.0)
+    moving = embedded_velocity(FIELD, snapshots, placement, time=2.0)
+    grid = flow_on_grid(moving.xy, moving.v, weight=moving.weight)
     assert grid.mask.any()
     assert grid.agreement[grid.mask].mean() > 0.9
 
