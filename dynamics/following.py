@@ -57,6 +57,12 @@ def smooth_between(field: "VelocityField", breaks: Sequence[float] | None) -> np
     return np.unique(np.asarray(breaks, dtype=np.float64))
 
 
+def measured_span(field: "VelocityField") -> tuple[float, float] | None:
+    """Return the first and the last time that a model was trained on; None for a field without data."""
+    values = getattr(getattr(field, "axis", None), "values", ())
+    return (float(values[0]), float(values[-1])) if len(values) else None
+
+
 def grid_between(low: float, high: float, breaks: np.ndarray, *, steps: int) -> np.ndarray:
     """Return a grid of `steps` an interval, as fine beyond the breaks as in the interval next to them."""
     if len(breaks) < 2:
@@ -97,8 +103,9 @@ def described(
     support: "Placement | None",
     method: str,
     step: float,
-    unit: str,
-    notes: tuple[str, ...],
+    unit: str = "",
+    notes: tuple[str, ...] = (),
+    measured: tuple[float, float] | None = None,
 ) -> Trajectories:
     """Return trajectories of given states, (T, n, dim): placed on the map, and marked off the data."""
     finite = np.isfinite(states).all(axis=2)
@@ -117,4 +124,5 @@ def described(
         step=step,
         unit=unit,
         notes=notes,
+        measured=measured,
     )

@@ -22,6 +22,7 @@ from dynamics.following import (
     checked,
     described,
     grid_between,
+    measured_span,
     smooth_between,
 )
 from dynamics.trajectories import Trajectories
@@ -125,7 +126,16 @@ def integrate(
     notes = _notes(fallen, max_steps)
     fixed = method == "rk4" and len(times) > 1
     step = float(np.abs(np.diff(solver.grid)).max()) if fixed else 0.0
-    return described(states, times, support=support, method=method, step=step, unit=unit, notes=notes)
+    return described(
+        states,
+        times,
+        support=support,
+        method=method,
+        step=step,
+        unit=unit,
+        notes=notes,
+        measured=measured_span(field),
+    )
 
 
 def _grid(

@@ -16,6 +16,7 @@ from dynamics.following import (
     checked,
     described,
     grid_between,
+    measured_span,
     smooth_between,
 )
 from dynamics.trajectories import Trajectories
@@ -118,7 +119,15 @@ def simulate(
         found = _walk(field, x0[rows], grid, times, rng=rng, report=report)
         states[:, rows] = np.where(alive(found, box)[:, :, None], found, np.nan)
     step = float(np.abs(np.diff(grid)).max()) if len(times) > 1 else 0.0
-    return described(states, times, support=support, method="stochastic", step=step, unit=unit, notes=())
+    return described(
+        states,
+        times,
+        support=support,
+        method="stochastic",
+        step=step,
+        unit=unit,
+        measured=measured_span(field),
+    )
 
 
 def _grid(field: StochasticField, times: np.ndarray, substeps: int) -> np.ndarray:

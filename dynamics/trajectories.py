@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 VOTES = 15
 """Measured cells that decide on the type of a predicted one."""
 
+EQUAL = 1e-9
+"""Times that differ by this share of the measured span are the same."""
+
 BAND = (10, 90)
 """Percentiles of the band around a gene trend."""
 
@@ -43,6 +46,8 @@ class Trajectories:
         Solver, its step in the data's unit (0 when it chooses its own), and that unit.
     notes
         What a reader must know, as sentences.
+    measured
+        First and last measured time, where the field knows them; beyond, nothing supports a prediction.
     """
 
     times: np.ndarray
@@ -55,6 +60,7 @@ class Trajectories:
     unit: str = ""
     notes: tuple[str, ...] = ()
     weights: np.ndarray | None = field(default=None, repr=False)
+    measured: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         for array in (self.times, self.states, self.inside, self.failed, self.xy, self.weights):
@@ -75,6 +81,11 @@ class Trajectories:
         return (~self.inside).sum(axis=1)
 
     @property
+    def beyond(self) -> np.ndarray:
+        """Times before the first or after the last measured one, (T,) bool."""
+        return beyond(self.times, self.measured)
+
+    @property
     def message(self) -> str:
         """How far to trust these paths, in words; empty when no cell left the data and none failed."""
         sentences = list(self.notes)
@@ -84,8 +95,15 @@ class Trajectories:
             last = f"{self.times[-1]:.4g} {self.unit}".strip()
             sentences.insert(
                 0,
-                f"{left[-1]:,} of {self.n_cells:,} trajectories have left the measured cells by t = {last} "
-                f"(the first at t = {first}); from there on they are extrapolated.",
+                f"{left[-1]:,} of {self.n_cells:,} trajectories ({left[-1] / self.n_cells:.0%}) have left "
+                f"the measured cells by t = {last} (the first at t = {first}); from there on they are "
+                "extrapolated.",
+            )
+        if self.beyond.any():
+            span = "{:.4g} to {:.4g} {}".format(*self.measured, self.unit).strip()
+            sentences.append(
+                f"Cells were measured at t = {span}: what lies beyond is extrapolated in time, and nothing "
+                "measured supports it."
             )
         if self.n_failed:
             sentences.append(
@@ -168,6 +186,14 @@ def ends(trajectories: Trajectories, snapshots: "Snapshots", labels: np.ndarray)
     return {result.names[k]: float(result.share[-1, k]) for k in order if result.share[-1, k] > 0}
 
 
+def beyond(times: np.ndarray, measured: tuple[float, float] | None) -> np.ndarray:
+    """Tell which times lie before the first or after the last measured one, (T,); none if unknown."""
+    if measured is None:
+        return np.zeros(len(times), dtype=bool)
+    slack = EQUAL * (measured[1] - measured[0])
+    return (times < measured[0] - slack) | (times > measured[1] + slack)
+
+
 def last(trajectories: Trajectories) -> Trajectories:
     """Return only the last time of trajectories."""
     return Trajectories(
@@ -177,6 +203,7 @@ def last(trajectories: Trajectories) -> Trajectories:
         failed=trajectories.failed.copy(),
         unit=trajectories.unit,
         weights=None if trajectories.weights is None else trajectories.weights[-1:].copy(),
+        measured=trajectories.measured,
     )
 
 

@@ -12,6 +12,7 @@ from dynamics.integrate import integrate
 from dynamics.projection import Placement
 from dynamics.snapshots import from_arrays
 from dynamics.trajectories import Trajectories, composition, ends, gene_trends, nearest_type
+from dynamics.trajectories import last as tail
 
 
 @pytest.fixture
@@ -96,10 +97,23 @@ def test_the_message_counts_who_left_and_when(snapshots):
         field, start, np.linspace(0, 6, 25), support=Placement(snapshots.states, snapshots.states), unit="day"
     )
     assert result.message.startswith(
-        "50 of 50 trajectories have left the measured cells by t = 6 day (the first"
+        "50 of 50 trajectories (100%) have left the measured cells by t = 6 day (the first"
     )
     assert (np.diff(result.n_left) >= 0).all()
     assert paths([[[0.0, 0]]]).message == ""
+
+
+@pytest.mark.parametrize(("first", "last", "outside"), [(0, 3, 0), (0, 4, 2), (3, -1, 2), (1, 2, 0)])
+def test_times_beyond_the_measured_ones_are_marked_and_said(snapshots, first, last, outside):
+    field = Function(2, lambda t, x: torch.zeros_like(x))
+    field.axis = from_arrays(np.zeros((3, 2)), np.array([0.0, 1.0, 3.0])).axis
+    result = integrate(field, snapshots.states[:3], np.linspace(first, last, 2 * abs(last - first) + 1))
+    assert result.measured == (0, 3)
+    assert result.beyond.sum() == outside
+    assert ("extrapolated in time" in result.message) == bool(outside)
+    assert tail(result).beyond.tolist() == [bool(outside)]
+    del field.axis
+    assert not integrate(field, snapshots.states[:3], [0.0, 50.0]).beyond.any()
 
 
 def test_arrays_cannot_be_changed():
