@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
+from dynamics.checks_copies import SMALL_PANEL, copies, copy_findings, has_few_steps, row_marks
 from dynamics.findings import Finding, error, note, warning
 from dynamics.roles import Roles, array
 from dynamics.tables import SYMBOL_COLUMNS
@@ -18,6 +19,8 @@ FEW_CELLS = 50
 FEW_GENES = 20
 """With fewer genes than this a cell without any expression is nothing strange."""
 ROWS = 4096
+ROUNDING = 1e-4
+"""Differences of states, relative to their spread, that may come from rounding."""
 ENSEMBL = re.compile(r"(ENS[A-Z]{0,6}G\d{6,}|WBGene\d{6,}|FBgn\d{6,})(\.\d+)?")
 EXCEL_DATE = re.compile(r"\d{1,2}-(Mar|Sep|Dec|Oct)|(Mar|Sep|Dec)-\d{1,2}", re.IGNORECASE)
 PREPARE = "Press Prepare on the Data page"
@@ -72,8 +75,14 @@ def _gene_name_findings(adata: "AnnData") -> Iterator[Finding]:
         )
 
 
-def matrix_findings(adata: "AnnData", values: str, reason: str) -> Iterator[Finding]:
-    """Findings on the expression values; nothing where the matrix is not there."""
+def matrix_findings(adata: "AnnData", values: str, reason: str, *, index: np.ndarray) -> Iterator[Finding]:
+    """Findings on the expression values; nothing where the matrix is not there.
+
+    Parameters
+    ----------
+    index : (n_obs,)
+        Position of each cell's time; -1 where it has none.
+    """
     matrix = adata.X
     if matrix is None or 0 in matrix.shape:
         return
@@ -81,7 +90,7 @@ def matrix_findings(adata: "AnnData", values: str, reason: str) -> Iterator[Find
         yield error("not-expression", reason, "Save the file with numbers in X, or with counts in a layer.")
         return
     yield from _value_findings(adata, values, reason)
-    bad, empty, repeated = _scan(matrix)
+    bad, empty, marks = _scan(matrix)
     if bad:
         yield error(
             "x-not-finite",
@@ -95,12 +104,12 @@ def matrix_findings(adata: "AnnData", values: str, reason: str) -> Iterator[Find
             f"{empty:,} cells have no counts at all.",
             f"{PREPARE}: quality control leaves them out.",
         )
-    if repeated > 0.01 * matrix.shape[0] and matrix.shape[1] >= 200:
-        yield warning(
-            "duplicate-cells",
-            f"{repeated:,} cells have exactly the expression of another cell.",
-            "Check that files were not joined twice; repeated cells count twice in everything that follows.",
-        )
+    known = marks != 0
+    found = copies(marks[known], index[known])
+    tied = (
+        matrix.shape[1] < SMALL_PANEL and found.repeated > 0 and (found.is_tied or has_few_steps(matrix[:]))
+    )
+    yield from copy_findings(found, code="cells", what="expression", tied=tied)
 
 
 def _value_findings(adata: "AnnData", values: str, reason: str) -> Iterator[Finding]:
@@ -117,10 +126,12 @@ def _value_findings(adata: "AnnData", values: str, reason: str) -> Iterator[Find
         yield note("x-other", reason, "They are used as they are: neither normalised nor logged.")
 
 
-def _scan(matrix: Any) -> tuple[int, int, int]:
-    """Values that are not finite, cells whose values are all zero, and cells equal to an earlier one."""
-    probe = np.random.default_rng(0).random(matrix.shape[1]) + 0.5
-    marks = np.empty(matrix.shape[0])
+def _scan(matrix: Any) -> tuple[int, int, np.ndarray]:
+    """Values that are not finite, cells whose values are all zero, and a mark for each cell.
+
+    Marks are those of `row_marks`; 0 for a cell whose values are all zero or cannot be compared.
+    """
+    marks = np.zeros(matrix.shape[0], dtype=np.uint64)
     bad = empty = 0
     for start in range(0, matrix.shape[0], ROWS):
         block = matrix[start : start + ROWS]
@@ -128,17 +139,14 @@ def _scan(matrix: Any) -> tuple[int, int, int]:
         wrong = int(np.size(entries) - np.isfinite(entries).sum())
         bad += wrong
         if wrong:
-            marks[start : start + ROWS] = np.nan
             continue
-        with np.errstate(over="ignore"):
-            marks[start : start + ROWS] = np.asarray(block @ probe).ravel()
+        marks[start : start + ROWS] = row_marks(block)
         empty += int((np.asarray(abs(block).sum(axis=1)).ravel() == 0).sum())
-    known = marks[np.isfinite(marks) & (marks != 0)]
-    return bad, empty, len(known) - len(np.unique(known))
+    return bad, empty, marks
 
 
-def map_findings(adata: "AnnData", roles: Roles) -> Iterator[Finding]:
-    """Findings on the map and on the state representation."""
+def map_findings(adata: "AnnData", roles: Roles, *, index: np.ndarray) -> Iterator[Finding]:
+    """Findings on the map and on the state representation; `index` as in `matrix_findings`."""
     if roles.embedding is None:
         yield warning(
             "no-embedding",
@@ -157,6 +165,8 @@ def map_findings(adata: "AnnData", roles: Roles) -> Iterator[Finding]:
     for key in dict.fromkeys((roles.rep, roles.embedding)):
         if key is not None:
             yield from _array_findings(key, array(adata, key), is_rep=key == roles.rep)
+    if roles.rep is not None:
+        yield from _state_findings(array(adata, roles.rep), index, few_genes=adata.n_vars < SMALL_PANEL)
 
 
 def _no_rep(adata: "AnnData") -> Finding:
@@ -195,11 +205,14 @@ def _array_findings(key: str, values: np.ndarray, *, is_rep: bool) -> Iterator[F
             f'Choose another one under "What the columns mean", or compute it again: {PREPARE[0].lower()}'
             f"{PREPARE[1:]}.",
         )
-    if is_rep and len(values) > 100 and values.shape[1] > 1:
-        repeated = len(values) - len(np.unique(values, axis=0))
-        if repeated > 0.01 * len(values):
-            yield warning(
-                "duplicate-states",
-                f'{repeated:,} of {len(values):,} cells have exactly the state of another cell in "{key}".',
-                "Check that files were not joined twice; repeated cells count twice in training.",
-            )
+
+
+def _state_findings(states: np.ndarray, index: np.ndarray, *, few_genes: bool) -> Iterator[Finding]:
+    """Findings on cells with the same state; states of many genes agree only where cells were copied."""
+    whole = np.isfinite(states).all(axis=1)
+    if whole.sum() <= 100 or states.shape[1] < 2:
+        return
+    steps = ROUNDING * np.maximum(states[whole].std(axis=0, dtype=np.float64), np.finfo(np.float32).tiny)
+    found = copies(row_marks(np.rint(states[whole] / steps)), index[whole])
+    tied = few_genes and found.repeated > 0 and (found.is_tied or has_few_steps(states[whole]))
+    yield from copy_findings(found, code="states", what="state", tied=tied)

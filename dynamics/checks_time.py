@@ -1,4 +1,4 @@
-"""What users run into with times, batches and groups of cells."""
+"""What users run into with times and cell types."""
 
 from collections.abc import Iterator, Mapping
 
@@ -12,6 +12,8 @@ from dynamics.time_column import time_candidates
 from dynamics.times import MANY_TIMES, TimeAxis, TimeReading, parse_times, read_labels
 
 FEW_CELLS = 20
+SMALL = 50
+"""Cells of a time below which details of what is learned there are rough."""
 UNEVEN = 10
 TABLE = "the table of times"
 
@@ -37,16 +39,8 @@ def read_axis(obs: pd.DataFrame, roles: Roles) -> tuple[TimeAxis | None, np.ndar
     )
 
 
-def group_findings(obs: pd.DataFrame, roles: Roles, index: np.ndarray) -> Iterator[Finding]:
-    """Findings on batches, cell types and conditions."""
-    if roles.batch_key is not None and _same_grouping(obs[roles.batch_key], index):
-        yield warning(
-            "batch-is-time",
-            f'Every batch ("{roles.batch_key}") was taken at one time and every time is one batch, so a '
-            "difference between batches cannot be told from a change over time.",
-            "Do not correct for this batch. Read large jumps between two times with care, and compare with "
-            "a replicate if there is one.",
-        )
+def group_findings(roles: Roles) -> Iterator[Finding]:
+    """Findings on cell types."""
     if roles.cell_type_key is None:
         yield note(
             "no-cell-types",
@@ -67,7 +61,7 @@ def _no_time(obs: pd.DataFrame) -> Finding:
 
 
 def _axis_findings(obs: pd.DataFrame, roles: Roles, axis: TimeAxis) -> Iterator[Finding]:
-    n_times, cells = len(axis.labels), np.asarray(axis.n_cells)
+    n_times = len(axis.labels)
     if n_times == 1:
         yield warning(
             "one-time",
@@ -81,24 +75,39 @@ def _axis_findings(obs: pd.DataFrame, roles: Roles, axis: TimeAxis) -> Iterator[
             "There are two times. A model can be trained, but no time can be held out to test it.",
             "Add a third time if you can; until then trust the path between the two times less.",
         )
-    few = [f"{axis.name(k)} ({cells[k]:,} cells)" for k in range(n_times) if cells[k] < FEW_CELLS]
+    yield from _size_findings(axis)
+    if n_times > MANY_TIMES:
+        yield _too_many(obs, roles, n_times)
+    yield from _unit_findings(axis, roles)
+
+
+def _size_findings(axis: TimeAxis) -> Iterator[Finding]:
+    """Findings on times with few cells, and on numbers that differ much."""
+    cells = np.asarray(axis.n_cells)
+    sizes = [f"{axis.name(k)} ({count:,} cells)" for k, count in enumerate(cells)]
+    few = [size for size, count in zip(sizes, cells, strict=True) if count < FEW_CELLS]
+    small = [size for size, count in zip(sizes, cells, strict=True) if FEW_CELLS <= count < SMALL]
     if few:
         yield warning(
             "few-cells-at-time",
-            f"Fewer than {FEW_CELLS} cells were taken at {_listed(few)}.",
-            f"What is learned there is uncertain. To leave a time out, clear its value in {TABLE}, or give "
-            "it the value of its neighbour to merge the two.",
+            f"Fewer than {FEW_CELLS} cells were taken at {_listed(few)}: too few to say where the cells of "
+            "that time are, so motion to and from there is little more than chance.",
+            f"Leave such a time out by clearing its value in {TABLE}, or give it the value of its "
+            "neighbour to merge the two.",
         )
-    elif n_times > 1 and cells.max() > UNEVEN * cells.min():
+    if small and len(cells) > 1:
+        yield warning(
+            "small-time",
+            f"Fewer than {SMALL} cells were taken at {_listed(small)}: rare cell types may be missing there.",
+            "Trust main directions more than branches and details there; add cells if you can.",
+        )
+    if len(cells) > 1 and not few and cells.max() > UNEVEN * cells.min():
         yield note(
             "uneven-times",
             f"Cell numbers differ much between times: {axis.name(int(cells.argmin()))} has {cells.min():,}, "
             f"{axis.name(int(cells.argmax()))} has {cells.max():,}.",
             "Nothing needs to be done: each time counts the same. Details at the small one are rough.",
         )
-    if n_times > MANY_TIMES:
-        yield _too_many(obs, roles, n_times)
-    yield from _unit_findings(axis, roles)
 
 
 def _too_many(obs: pd.DataFrame, roles: Roles, n_times: int) -> Finding:
@@ -162,14 +171,6 @@ def _is_plain(label: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _same_grouping(batch: pd.Series, index: np.ndarray) -> bool:
-    """Whether batches and times split the cells in the same way, into more than one group."""
-    pairs = pd.DataFrame({"batch": batch.to_numpy(dtype=object), "time": index})[index >= 0].dropna()
-    distinct = pairs.drop_duplicates()
-    n_batches, n_times = pairs["batch"].nunique(), pairs["time"].nunique()
-    return 1 < n_times == n_batches == len(distinct)
 
 
 def _split_fix(text: str) -> tuple[str, str]:

@@ -2,6 +2,24 @@
 
 from dataclasses import dataclass
 
+CONFOUNDERS = frozenset(
+    {
+        "batch-is-time",
+        "batch-gaps",
+        "cell-cycle-motion",
+        "depth-differs",
+        "depth-motion",
+        "few-cells-at-time",
+        "small-time",
+        "duplicate-cells",
+        "duplicate-states",
+        "cells-at-two-times",
+        "states-at-two-times",
+        "barcodes-at-two-times",
+    }
+)
+"""Findings by which something else than the motion of cells may look like it."""
+
 
 @dataclass(frozen=True)
 class Finding:

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dynamics.checks_batches import batch_findings
+from dynamics.checks_copies import barcode_findings
+from dynamics.checks_depth import depth_findings
 from dynamics.checks_matrix import cell_findings, map_findings, matrix_findings
 from dynamics.checks_time import group_findings, read_axis
 from dynamics.findings import Finding
@@ -24,10 +27,13 @@ MATRIX_CODES = {
     "x-not-finite",
     "empty-cells",
     "duplicate-cells",
+    "tied-cells",
     "x-scaled",
     "x-not-logged",
     "x-other",
 }
+TIMED_MATRIX_CODES = {"cells-at-two-times", "depth-differs"}
+"""Findings on the matrix that hold for one reading of the times."""
 LEVELS = ("error", "warning", "note")
 
 
@@ -87,17 +93,28 @@ def inspect(
     axis, index, findings = read_axis(adata.obs, picked)
     if adata.X is None and adata.n_vars and earlier is not None:
         values, reason = str(earlier["values"]), str(earlier["values_reason"])
-        kept = [Finding(**row) for row in earlier["findings"] if row["code"] in MATRIX_CODES]
+        codes = MATRIX_CODES | (TIMED_MATRIX_CODES if _same_times(picked, earlier["roles"]) else set())
+        kept = [Finding(**row) for row in earlier["findings"] if row["code"] in codes]
     else:
         values, reason = kind_of_values(adata.X)
-        kept = list(matrix_findings(adata, values, reason))
-    findings += [*_other_findings(adata, picked, index), *kept]
+        kept = list(matrix_findings(adata, values, reason, index=index))
+    findings += [*_other_findings(adata, picked, axis=axis, index=index), *kept]
     unique = sorted(dict.fromkeys(findings), key=lambda finding: LEVELS.index(finding.level))
     return Report(adata.n_obs, adata.n_vars, picked, axis, values, reason, tuple(unique))
 
 
-def _other_findings(adata: "AnnData", roles: Roles, index: np.ndarray) -> Iterator[Finding]:
+def _other_findings(
+    adata: "AnnData", roles: Roles, *, axis: TimeAxis | None, index: np.ndarray
+) -> Iterator[Finding]:
     yield from cell_findings(adata)
-    yield from group_findings(adata.obs, roles, index)
-    yield from map_findings(adata, roles)
+    yield from barcode_findings(adata, index)
+    yield from batch_findings(adata.obs, roles, axis=axis, index=index)
+    yield from group_findings(roles)
+    yield from depth_findings(adata, roles, axis=axis, index=index)
+    yield from map_findings(adata, roles, index=index)
     yield from read_notes(adata)
+
+
+def _same_times(roles: Roles, earlier: Mapping[str, Any]) -> bool:
+    """Whether each cell has the time that it had when an earlier report was made."""
+    return roles.time_key == earlier.get("time_key") and dict(roles.time_values) == earlier.get("time_values")

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ui import choosing, state, theme, training
+from ui import alarms, choosing, state, theme, training
 
 work = state.require("snapshots")
 st.title("Train", anchor=False)
@@ -14,5 +14,6 @@ with left:
 with right:
     with st.container(border=True):
         training.summary(work, config)
+    alarms.before(work, config)
     training.start(work, config)
     training.follow(work)

@@ -8,7 +8,7 @@ import streamlit as st
 
 from jobs.workspace import ModelEntry
 from models import checkpoint
-from ui import cache, comparing, nav, state, theme, trust, validating
+from ui import alarms, cache, comparing, nav, state, theme, trust, validating
 from ui.text import ago, count, duration, escape
 
 DELETED = "deleted-model"
@@ -62,6 +62,7 @@ def card(work: state.Workspace, entry: ModelEntry) -> None:
             _open_button(work, entry)
             _more(work, entry, known)
             comparing.tick(entry)
+        alarms.of_model(entry)
         validating.draw(entry, n_times=len(known["times"]["values"]))
 
 
