@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dynamics import annotate, basis, inspect, preprocess, read, roles, snapshots
+from dynamics import annotate, basis, inspect, predict, preprocess, read, roles, snapshots
 from dynamics.errors import DataError, DynamicsError, FileError, SettingsError
 from dynamics.projection import placement
 from jobs import farm, precheck, remote
@@ -109,7 +109,7 @@ def run_train(options: argparse.Namespace) -> None:
 def run_simulate(options: argparse.Namespace) -> None:
     """Predict cells at given times."""
     adata, picked, model, shots = opened_with_model(options)
-    result = annotate.simulate(
+    result = predict.simulate(
         adata,
         model,
         shots,
@@ -118,6 +118,7 @@ def run_simulate(options: argparse.Namespace) -> None:
         from_time=options.from_time,
         times=times_asked(options.times),
         rows=chosen_rows(adata, options.cells),
+        extrapolate=options.extrapolate,
         stochastic=options.stochastic,
         seed=options.seed,
     )
@@ -298,6 +299,11 @@ def parser() -> argparse.ArgumentParser:
     )
     simulating.add_argument(
         "--times", metavar="T1,T2", help="times to predict (default: all later times of the data)"
+    )
+    simulating.add_argument(
+        "--extrapolate",
+        action="store_true",
+        help="predict beyond the measured times too, where nothing measured supports it",
     )
     simulating.add_argument("--cells", metavar="COLUMN=VALUE", help="start from these cells only")
     simulating.add_argument(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dynamics import annotate as annotation
-from dynamics import basis, read, snapshots
+from dynamics import basis, predict, read, snapshots
 from dynamics.errors import ModelError
 from dynamics.field import Progress, share
 from dynamics.projection import placement
@@ -164,7 +164,7 @@ def simulate(*, params: Mapping[str, Any], folder: Path, progress: Progress) -> 
     adata, roles, model, shots = _opened(params, folder, progress)
     say(progress, 0.3, "Predicting cells")
     rows = params.get("rows")
-    result = annotation.simulate(
+    result = predict.simulate(
         adata,
         model,
         shots,

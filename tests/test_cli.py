@@ -86,6 +86,17 @@ def test_simulate_predicts_cells_at_the_asked_times(course, model, capsys):
     assert predicted.n_vars == 12
 
 
+def test_simulate_goes_beyond_the_measured_times_only_when_asked(course, model, capsys):
+    out = course.with_name("beyond.h5ad")
+    words = ["simulate", str(course), str(model), "-o", str(out), "--times", "3,4"]
+    assert cli.main(words) == 2
+    assert "--extrapolate" in capsys.readouterr().err
+    assert not out.exists()
+    assert answer(capsys, *words, "--extrapolate")["n_extrapolated"] > 0
+    predicted = read.read_h5ad(out)
+    assert set(predicted.obs["time"][predicted.obs["extrapolated"]]) == {4.0}
+
+
 def test_simulate_draws_paths_from_a_model_with_noise(course, model, capsys):
     noisy, out = course.with_name("noisy.safetensors"), course.with_name("drawn.h5ad")
     train = ["train", str(course), "-o", str(noisy), "--method", "sf2m", "--set", "steps=40", "--quiet"]
@@ -125,6 +136,7 @@ def test_annotate_adds_results_and_keeps_the_input(course, model, capsys):
         (["train", "COURSE", "-o", "OUT", "--time-values", "soon"], "LABEL=NUMBER"),
         (["simulate", "COURSE", "MODEL", "-o", "OUT", "--cells", "cell_type=blue"], "up"),
         (["simulate", "COURSE", "MODEL", "-o", "OUT", "--times", "soon"], "soon"),
+        (["simulate", "COURSE", "MODEL", "-o", "OUT", "--times", "9"], "--extrapolate"),
         (["annotate", "COURSE", "COURSE", "-o", "OUT"], "model"),
     ],
 )

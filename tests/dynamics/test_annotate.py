@@ -6,9 +6,11 @@ import pandas as pd
 import pytest
 from fields import Linear
 
-from dynamics.annotate import annotate, confidence, simulate
+from dynamics.agreement import confidence
+from dynamics.annotate import annotate
 from dynamics.basis import fit_basis
 from dynamics.errors import DataError, ModelError, Stopped
+from dynamics.predict import simulate
 from dynamics.projection import Placement
 from dynamics.roles import Roles
 from dynamics.snapshots import from_anndata
@@ -154,6 +156,47 @@ def test_a_lying_recipe_deletes_nothing_of_the_user(data, model, snapshots):
     assert "kind" in result.obs
 
 
+def test_what_arrows_show_and_how_members_agree_is_written(data, model, snapshots, tmp_path):
+    alone = annotate(data, model, snapshots, ROLES)
+    shown = alone.obs["velocity_umap_visibility"]
+    assert np.isnan(shown.iloc[7])
+    assert shown.drop(index="cell7").between(-1, 1).all()
+    assert shown.median() > 0.7  # the map is curved, but nearly all of the motion lies in it
+    assert "velocity_consensus" not in alone.obs
+    assert "no ensemble" in alone.uns["driftscope"]["notes"]["consensus"]
+    model.members = (model, Linear(-model.matrix, -model.shift), model)
+    result = annotate(alone, model, snapshots, ROLES)
+    np.testing.assert_allclose(result.obs["velocity_consensus"].drop(index="cell7"), 1 / 3, rtol=1e-4)
+    result.write_h5ad(tmp_path / "out.h5ad")
+    about = anndata.read_h5ad(tmp_path / "out.h5ad").uns["driftscope"]
+    assert "3 members" in about["notes"]["consensus"]
+    assert {"velocity_consensus", "velocity_umap_visibility"} <= set(about["keys"]["obs"])
+
+
+@pytest.mark.parametrize("name", ["velocity_consensus", "velocity_umap_visibility"])
+def test_columns_of_these_names_are_not_overwritten(data, model, snapshots, name):
+    data.obs[name] = 5.0
+    result = annotate(data, model, snapshots, ROLES)
+    assert (result.obs[name] == 5).all()
+    assert "driftscope_umap_visibility" in result.obs
+
+
+def test_times_beyond_the_measured_ones_are_refused_unless_asked_for(data, model, snapshots):
+    for times in ([2.5], [1.0, -0.5]):
+        with pytest.raises(DataError, match=r"beyond the times .* 0 to 2.*--extrapolate"):
+            simulate(data, model, snapshots, roles=ROLES, times=times)
+    result = simulate(data, model, snapshots, roles=ROLES, times=[1.0, 2.0, 2.5], extrapolate=True)
+    assert set(result.obs["time"][result.obs["extrapolated"]]) == {2.5}
+    about = result.uns["driftscope"]
+    assert about["n_extrapolated"] == (result.obs["time"] == 2.5).sum()
+    assert "extrapolated in time" in about["message"]
+    plain = simulate(data, model, snapshots, roles=ROLES)
+    assert not plain.obs["extrapolated"].any()
+    del model.axis  # a field that knows no times: those of the cells count
+    with pytest.raises(DataError, match="--extrapolate"):
+        simulate(data, model, snapshots, roles=ROLES, times=[2.5])
+
+
 def test_a_file_without_genes_works(data, model, snapshots):
     bare = anndata.AnnData(obs=data.obs, obsm=dict(data.obsm))
     model.basis = None
@@ -227,4 +270,4 @@ def test_predicted_cells_without_genes_and_types(data, model, snapshots):
     bare = anndata.AnnData(obs=data.obs, obsm=dict(data.obsm))
     result = simulate(bare, model, snapshots, roles=Roles(time_key="day", rep="X_pca"))
     assert result.shape[1] == 0
-    assert list(result.obs) == ["time", "origin", "inside"]
+    assert list(result.obs) == ["time", "origin", "inside", "extrapolated"]

@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 import torch
 
-from dynamics.annotate import annotate, simulate
+from dynamics.annotate import annotate
 from dynamics.errors import DataError, ModelError
 from dynamics.growth import follow, growth_rate, relative_mass_error
+from dynamics.predict import simulate
 from dynamics.roles import Roles
 from dynamics.snapshots import from_anndata, from_arrays
 from dynamics.times import TimeAxis
