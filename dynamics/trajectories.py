@@ -165,7 +165,7 @@ def composition(trajectories: Trajectories, snapshots: "Snapshots", labels: np.n
     labels : (n_snapshot_cells,) categorical, or anything that can be read as text
         Cell type of each cell of `snapshots`; cells without one do not vote.
     """
-    names, codes = _coded(labels, len(snapshots.states))
+    names, codes = coded(labels, len(snapshots.states))
     types = nearest_type(trajectories, snapshots, (names, codes))
     weights = np.ones(types.shape) if trajectories.weights is None else trajectories.weights
     rows = list(zip(types, weights, strict=True))
@@ -218,7 +218,7 @@ def nearest_type(
     ----------
     labels : (n_snapshot_cells,), or the names of the types and the code of each cell
     """
-    names, codes = labels if isinstance(labels, tuple) else _coded(labels, len(snapshots.states))
+    names, codes = labels if isinstance(labels, tuple) else coded(labels, len(snapshots.states))
     known = np.flatnonzero(codes >= 0)
     if not len(known):
         raise DataError("No cell has a cell type here. Choose another column as cell type on the Data page.")
@@ -248,7 +248,8 @@ def gene_trends(trajectories: Trajectories, basis: "StateBasis", genes: "Sequenc
     return GeneTrends(trajectories.times, genes, mean, low, high, basis.r2[basis.columns(genes)])
 
 
-def _coded(labels: np.ndarray, n_cells: int) -> tuple[tuple[str, ...], np.ndarray]:
+def coded(labels: np.ndarray, n_cells: int) -> tuple[tuple[str, ...], np.ndarray]:
+    """Return the names of the types, in their order, and the code of each cell, −1 where it has none."""
     if len(labels) != n_cells:
         raise DataError(f"{len(labels):,} cell types were given for {n_cells:,} cells.")
     if hasattr(labels, "cat"):
