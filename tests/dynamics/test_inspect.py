@@ -13,13 +13,13 @@ from dynamics.inspect import inspect
 from dynamics.read import read_cells, read_h5ad, write_h5ad
 from dynamics.roles import Roles, detect
 
-N, G = 120, 30
+N, G = 150, 30
 
 
 @pytest.fixture
 def adata(rng):
     obs = pd.DataFrame(
-        {"day": np.repeat([0, 2, 7], 40), "cell_type": np.tile(["a", "b"], 60)},
+        {"day": np.repeat([0, 2, 7], 50), "cell_type": np.tile(["a", "b"], 75)},
         index=[f"c{k}" for k in range(N)],
     )
     made = AnnData(rng.poisson(3.0, (N, G)).astype(np.float32), obs=obs)
@@ -43,7 +43,7 @@ def test_a_sound_data_set_has_no_findings(adata):
 def test_json_has_the_shape_that_scripts_expect(adata):
     report = json.loads(json.dumps(inspect(adata).to_json(), allow_nan=False))
     assert set(report) == {"n_cells", "n_genes", "roles", "values", "values_reason", "findings"}
-    assert report["roles"]["times"][2] == {"label": "7", "value": 7.0, "n_cells": 40}
+    assert report["roles"]["times"][2] == {"label": "7", "value": 7.0, "n_cells": 50}
     assert report["roles"]["time_unit"] == "day"
     expected = {"time_key", "times", "time_unit", "cell_type_key", "condition_key", "batch_key", "clone_key"}
     expected |= {"rep", "embedding", "counts_layer", "spliced_layer", "unspliced_layer"}
@@ -111,29 +111,34 @@ def z_scores(x):
 CASES = {
     "no-time": (lambda a: a.obs.pop("day"), "warning", "no motion between times"),
     "one-time": (set_obs("day", 3), "warning", "day 3"),
-    "two-times": (set_obs("day", np.repeat([1, 2], 60)), "note", "held out"),
+    "two-times": (set_obs("day", np.repeat([1, 2], 75)), "note", "held out"),
     "few-cells-at-time": (
-        set_obs("day", np.repeat([0, 2, 7], [50, 60, 10])),
+        set_obs("day", np.repeat([0, 2, 7], [80, 60, 10])),
         "warning",
         r"day 7 \(10 cells\)",
     ),
-    "time-order": (set_obs("day", np.repeat(["D0", "D10", "D2"], 40)), "note", "D0 → D2 → D10"),
-    "time-reading": (set_obs("day", np.repeat(["E8.5", "E18.5", "P0"], 40)), "note", "19.5 days"),
+    "time-order": (set_obs("day", np.repeat(["D0", "D10", "D2"], 50)), "note", "D0 → D2 → D10"),
+    "time-reading": (set_obs("day", np.repeat(["E8.5", "E18.5", "P0"], 50)), "note", "19.5 days"),
     "cells-without-time": (
-        set_obs("day", np.repeat(["d1", "d2", "wild"], 40)),
+        set_obs("day", np.repeat(["d1", "d2", "wild"], 50)),
         "warning",
-        '40 of 120 cells.*"wild"',
+        '50 of 150 cells.*"wild"',
     ),
-    "batch-is-time": (set_obs("batch", np.repeat(["x", "y", "z"], 40)), "warning", "cannot be told"),
+    "small-time": (
+        set_obs("day", np.repeat([0, 2, 7], [80, 41, 29])),
+        "warning",
+        r"day 2 \(41 cells\), day 7 \(29 cells\)",
+    ),
+    "batch-is-time": (set_obs("batch", np.repeat(["x", "y", "z"], 50)), "warning", "cannot be told"),
     "no-cell-types": (lambda a: a.obs.pop("cell_type"), "note", "cell types"),
     "no-embedding": (drop_obsm("X_umap"), "warning", "no map"),
     "no-rep": (drop_obsm("X_pca"), "warning", "X_pca"),
     "array-not-finite": (with_hole("X_pca", np.nan), "error", '1 cells.*"X_pca"'),
     "array-constant": (set_obsm("X_umap", lambda a: np.ones((N, 2))), "warning", "same for all cells"),
     "duplicate-states": (
-        set_obsm("X_pca", lambda a: np.tile(np.random.default_rng(0).normal(size=(60, 6)), (2, 1))),
+        set_obsm("X_pca", lambda a: np.tile(np.random.default_rng(0).normal(size=(75, 6)), (2, 1))),
         "warning",
-        "60 of 120",
+        "75 of 150",
     ),
     "x-not-finite": (spoil_matrix(hole), "error", "2 values"),
     "empty-cells": (spoil_matrix(empty), "warning", "2 cells"),
@@ -170,7 +175,7 @@ def test_orders_and_uneven_times(rng):
 
 
 def test_unreadable_times_are_an_error_that_says_what_to_do(adata):
-    adata.obs["day"] = np.repeat(["x", "y", "z"], 40)
+    adata.obs["day"] = np.repeat(["x", "y", "z"], 50)
     report = inspect(adata, roles=Roles(time_key="day"))
     finding = next(f for f in report.findings if f.code == "time-unreadable")
     assert '"x", "y", "z"' in finding.message
@@ -189,7 +194,7 @@ def test_many_times_propose_a_binned_column(rng):
 
 
 def test_a_batch_at_every_time_is_not_the_time(adata):
-    adata.obs["batch"] = np.tile(["x", "y", "z"], 40)
+    adata.obs["batch"] = np.tile(["x", "y", "z"], 50)
     assert "batch-is-time" not in codes(inspect(adata))
 
 
@@ -216,10 +221,21 @@ def test_a_report_can_be_renewed_without_the_matrix(adata, tmp_path):
     assert (again.values, again.values_reason) == (whole.values, whole.values_reason)
 
 
+def test_what_the_matrix_said_of_other_times_is_not_kept(adata, tmp_path):
+    adata.X[100:] *= 4
+    adata.obs["hour"] = np.tile([0, 5, 9], 50)
+    write_h5ad(adata, tmp_path / "a.h5ad")
+    whole, cells = inspect(read_h5ad(tmp_path / "a.h5ad")), read_cells(tmp_path / "a.h5ad")
+    assert "depth-differs" in codes(whole)
+    same, other = (dataclasses.replace(whole.roles, time_key=key) for key in ("day", "hour"))
+    assert "depth-differs" in codes(inspect(cells, roles=same, earlier=whole.to_json()))
+    assert "depth-differs" not in codes(inspect(cells, roles=other, earlier=whole.to_json()))
+
+
 def test_the_worst_comes_first(adata):
     adata.X[3, 4] = np.nan
     del adata.obsm["X_umap"]
-    adata.obs["day"] = np.repeat([1, 2], 60)
+    adata.obs["day"] = np.repeat([1, 2], 75)
     assert [f.level for f in inspect(adata).findings] == ["error", "warning", "note"]
 
 
@@ -235,9 +251,9 @@ def test_few_cells_are_said(n):
     [
         ("pancreas_spliced_unspliced", {"no-time", "no-embedding"}),
         ("eb_phate2d", {"no-genes", "rep-is-map"}),
-        ("larry_clones_small", {"x-not-logged", "time-unit", "uneven-times"}),
+        ("larry_clones_small", {"x-not-logged", "time-unit", "uneven-times", "small-time"}),
         ("ipsc_cardio_4d", {"time-is-order", "no-embedding", "no-genes", "no-cell-types"}),
-        ("celegans_embryo_counts", {"no-rep", "no-embedding", "time-reading"}),
+        ("celegans_embryo_counts", {"no-rep", "no-embedding", "time-reading", "depth-differs"}),
     ],
 )
 def test_findings_on_real_data(shared_data, file, expected):
