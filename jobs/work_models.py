@@ -2,14 +2,14 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dynamics import annotate as annotation
-from dynamics import basis, predict, read, snapshots
+from dynamics import basis, confounding, predict, read, snapshots
 from dynamics.errors import ModelError
 from dynamics.field import Progress, share
 from dynamics.projection import placement
@@ -56,9 +56,12 @@ def train(*, params: Mapping[str, Any], folder: Path, progress: Progress) -> dic
         checkpoint=folder / CHECKPOINT,
         name=params["name"],
     )
+    say(progress, 0.98, "Looking for what else the motion may be")
+    told = [asdict(one) for one in confounding.alarms(whole, roles, shots, field=model)]
     say(progress, 0.99, "Saving the model")
     checkpoint.save(model, folder / "model.safetensors")
     about = {"seconds": time.perf_counter() - began, "config": config.to_json(), "cli": params.get("cli", "")}
+    about["alarms"] = told
     entry = workspace.add_model(
         folder / "model.safetensors", name=params["name"], dataset=dataset.id, about=about, id=folder.name
     )
