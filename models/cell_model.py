@@ -69,6 +69,11 @@ class CellModel:
             array.flags.writeable = False
 
     @property
+    def members(self) -> tuple["CellModel", ...]:
+        """The model itself and the other members of its ensemble."""
+        return (self,)
+
+    @property
     def dim(self) -> int:
         return self.architecture.dim
 

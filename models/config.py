@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 from dynamics.errors import SettingsError
 
 MAX_SEED = 2**32 - 1
+MAX_MEMBERS = 32
+MAX_MEMBERS = 32
 TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 AUTOMATIC = ("", "auto", "automatic", "none")
 
@@ -184,6 +186,8 @@ class TrainConfig:
     """Leading dimensions of the representation to learn in; None for all that the snapshots have."""
     whiten: bool = False
     """Scale every dimension to unit variance instead of all by one number."""
+    members: int = 1
+    """Models of the ensemble: the model itself, and others trained on resampled cells with other seeds."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.seed, int) or not 0 <= self.seed <= MAX_SEED:
@@ -192,6 +196,14 @@ class TrainConfig:
             raise SettingsError(f"dims = {self.dims!r}: expected a whole number of at least 1, or none.")
         if not isinstance(self.whiten, bool):
             raise SettingsError(f"whiten = {self.whiten!r}: expected true or false.")
+        if not isinstance(self.members, int) or not 1 <= self.members <= MAX_MEMBERS:
+            raise SettingsError(
+                f"members = {self.members!r}: expected a whole number from 1 to {MAX_MEMBERS}."
+            )
+        if type(self.members) is not int or not 1 <= self.members <= MAX_MEMBERS:
+            raise SettingsError(
+                f"members = {self.members!r}: expected a whole number from 1 (no ensemble) to {MAX_MEMBERS}."
+            )
 
     def to_json(self) -> dict[str, Any]:
         """Return the recipe in a form that JSON can hold."""
