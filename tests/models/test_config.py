@@ -89,10 +89,21 @@ def test_every_method_explains_itself_and_shows_few_choices(method):
 
 
 def test_recipes_are_checked_and_survive_json():
-    config = TrainConfig(method="i-cfm", settings={"steps": 20}, seed=7, dims=3, whiten=True)
+    config = TrainConfig(method="i-cfm", settings={"steps": 20}, seed=7, dims=3, whiten=True, members=4)
     assert TrainConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
-    for wrong in ({"seed": -1}, {"seed": 1.5}, {"dims": 0}, {"whiten": 1}, {"size": 3}):
+    for wrong in (
+        {"seed": -1},
+        {"seed": 1.5},
+        {"dims": 0},
+        {"whiten": 1},
+        {"size": 3},
+        {"members": 0},
+        {"members": 33},
+    ):
         with pytest.raises(SettingsError):
             TrainConfig.from_json(wrong)
+    with pytest.raises(SettingsError, match=r"members = 2.5: expected a whole number from 1 .* to 32"):
+        TrainConfig(members=2.5)
+    assert TrainConfig.from_json({"method": "i-cfm"}).members == 1  # recipes from before there were ensembles
     with pytest.raises(SettingsError, match="Known: auto, ot-cfm, i-cfm"):
         settings_of(TrainConfig(method="magic"))
