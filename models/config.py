@@ -15,7 +15,6 @@ from dynamics.errors import SettingsError
 
 MAX_SEED = 2**32 - 1
 MAX_MEMBERS = 32
-MAX_MEMBERS = 32
 TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 AUTOMATIC = ("", "auto", "automatic", "none")
 
@@ -196,10 +195,6 @@ class TrainConfig:
             raise SettingsError(f"dims = {self.dims!r}: expected a whole number of at least 1, or none.")
         if not isinstance(self.whiten, bool):
             raise SettingsError(f"whiten = {self.whiten!r}: expected true or false.")
-        if not isinstance(self.members, int) or not 1 <= self.members <= MAX_MEMBERS:
-            raise SettingsError(
-                f"members = {self.members!r}: expected a whole number from 1 to {MAX_MEMBERS}."
-            )
         if type(self.members) is not int or not 1 <= self.members <= MAX_MEMBERS:
             raise SettingsError(
                 f"members = {self.members!r}: expected a whole number from 1 (no ensemble) to {MAX_MEMBERS}."
