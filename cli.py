@@ -17,7 +17,7 @@ from dynamics.projection import placement
 from jobs import farm, precheck, remote
 from jobs.cluster import number_of_workers
 from jobs.terminal import progress_line, say, show
-from models import checkpoint, fitting, holdout, inputs, train, verdict
+from models import checkpoint, fitting, folds, holdout, inputs, report, report_words, train
 from models.config import TrainConfig, from_assignments, knobs
 from models.methods import METHODS, find
 
@@ -141,20 +141,27 @@ def run_validate(options: argparse.Namespace) -> None:
     adata = opened(options.file)
     picked = chosen_roles(adata, options)
     shots = snapshots.from_anndata(adata, picked, dims=options.dims)
-    asked = None if options.hold_out is None else options.hold_out.split(",")
-    held_out = holdout.times_to_hold_out(shots, asked)
     configs = [recipe(options, name) for name in options.methods.split(",")]
     for config in configs:
         shots = inputs.complete(shots, config, adata=adata, roles=picked)
-    wanted = holdout.tasks(configs, held_out, seeds=options.seeds, origin=options.origin)
-    workers = min(options.workers or number_of_workers(), len(wanted) if len(wanted) > farm.FEW else 1)
+    asked = None if options.hold_out is None else options.hold_out.split(",")
+    plan = report.Plan(
+        configs=tuple(configs),
+        held_out=tuple(holdout.times_to_hold_out(shots, asked)),
+        seeds=options.seeds,
+        null_checks=not options.no_null_checks,
+        origin=options.origin,
+    )
+    genes = basis.from_anndata(adata, picked, shots)
+    look = folds.look(adata, picked, shots, basis=genes, exact=not options.fast)
+    few = len(configs) * len(plan.held_out) * plan.seeds <= farm.FEW
+    workers = options.workers or (1 if few else number_of_workers())
     with farm.farm(scheduler=options.scheduler, workers=workers) as run:
-        found = holdout.validate(shots, wanted, run=run or holdout.here, progress=progress_line(options))
-    data = {"file": options.file.name, "n_cells": shots.n_cells, "rep": shots.rep, "dims": shots.dim}
-    data |= {"times": list(shots.axis.labels), "unit": shots.unit, "fingerprint": shots.fingerprint}
-    protocol = {"from": holdout.ORIGINS[options.origin], "time_as": picked.time_as, "seeds": options.seeds}
-    protocol |= {"whiten": options.whiten, "distance": holdout.DISTANCE, "versions": train.versions()}
-    show(options, verdict.to_json(*found, data=data, protocol=protocol), verdict.lines(*found))
+        progress = progress_line(options)
+        found = report.make(shots, plan, look, run=run, progress=progress)
+    data = {"file": options.file.name, "rep": shots.rep, "dims": shots.dim, "fingerprint": shots.fingerprint}
+    told = report.to_json(found, data=data, protocol={"time_as": picked.time_as, "whiten": options.whiten})
+    show(options, told, report_words.lines(told))
 
 
 # what the commands share
@@ -319,6 +326,8 @@ def parser() -> argparse.ArgumentParser:
     add("--seeds", type=int, default=1, metavar="N", help="fits of each (default: %(default)s)")
     add("--from", dest="origin", choices=tuple(holdout.ORIGINS), default="previous", help="start from there")
     add("--workers", type=int, metavar="N", help="processes on this machine (default: as many as cores)")
+    add("--fast", action="store_true", help="distances from draws of cells only, not over all cells")
+    add("--no-null-checks", action="store_true", help="without shuffled, reversed and split times")
     add("--set", **SET)
     return top
 

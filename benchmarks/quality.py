@@ -161,7 +161,8 @@ def _mean(scores: dict, name: str, method: str) -> tuple[float | None, float | N
     by_seed = [[one["w1"] for one in mine if one["seed"] == seed] for seed in seeds]
     whole = [np.mean(one) for one in by_seed if len(one) == len(folds)]
     sd = float(np.std(whole, ddof=1)) if len(whole) > 1 else None
-    return float(np.mean(means)), sd, float(np.mean([one["train_seconds"] for one in mine]))
+    timed = [one["train_seconds"] for one in mine if one["train_seconds"] is not None]
+    return float(np.mean(means)), sd, float(np.mean(timed)) if timed else 0.0
 
 
 if __name__ == "__main__":

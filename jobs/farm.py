@@ -1,6 +1,7 @@
 """Many independent calls at once: on processes of this machine or on a running Dask cluster."""
 
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ import distributed
 from jobs.cluster import Cluster
 from jobs.remote import connected
 
+PAUSE_S = 0.2
 FEW = 4
 """So few calls are made here: starting processes would take longer."""
 
@@ -45,8 +47,32 @@ def farm(*, scheduler: str | None = None, workers: int = 1) -> Iterator[Callable
         yield None
 
 
+@contextmanager
+def within(alive: Callable[[], None]) -> Iterator[Callable | None]:
+    """Give a task that runs on a worker the same for all workers of its cluster; None where it has but one.
+
+    The task's own worker is free for the calls meanwhile.
+
+    Parameters
+    ----------
+    alive
+        Called a few times a second while results are waited for; what it raises ends the waiting.
+    """
+    try:
+        distributed.get_worker()
+    except ValueError:  # the task was called directly, not on a worker
+        yield None
+        return
+    with distributed.worker_client() as client:
+        several = len(client.nthreads()) > 1
+        yield (lambda function, calls: _results(client, function, calls, alive)) if several else None
+
+
 def _results(
-    client: distributed.Client, function: Callable[..., Any], calls: Sequence[tuple]
+    client: distributed.Client,
+    function: Callable[..., Any],
+    calls: Sequence[tuple],
+    alive: Callable[[], None] | None = None,
 ) -> Iterator[Any]:
     """Call the function on every tuple of arguments; results come in order, each as soon as it is there.
 
@@ -57,6 +83,9 @@ def _results(
     futures = [client.submit(function, sent[id(call[0])], *call[1:], pure=False) for call in calls]
     try:
         for future in futures:
+            while alive is not None and not future.done():
+                alive()
+                time.sleep(PAUSE_S)
             yield future.result()
     finally:
         for future in futures:

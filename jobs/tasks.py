@@ -38,6 +38,7 @@ TASKS: Mapping[str, Task] = MappingProxyType(
         "prepare": Task("jobs.work:prepare", "Prepare the data"),
         "train": Task("jobs.work_models:train", "Train a model", resumable=True),
         "validate": Task("jobs.work_models:validate", "Test on held-out times"),
+        "assume": Task("jobs.work_models:assume", "See what the snapshots leave open"),
         "simulate": Task("jobs.work_models:simulate", "Predict cells"),
         "annotate": Task("jobs.work_models:annotate", "Write results into the data"),
     }

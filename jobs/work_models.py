@@ -1,8 +1,8 @@
 """Work with models: training, predicting cells, writing results. Runs on a worker; see `jobs.tasks`."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,17 +15,21 @@ from dynamics.field import Progress, share
 from dynamics.projection import placement
 from dynamics.roles import Roles
 from dynamics.snapshots import Snapshots
+from jobs import farm
 from jobs.work import say, workspace_of
 from jobs.workspace import ModelEntry
-from models import checkpoint, fitting, holdout, inputs, verdict
+from models import assumptions, checkpoint, container, fitting, folds, holdout, inputs, report
 from models.config import TrainConfig
-from models.train import fit, versions
+from models.train import fit
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 
 CHECKPOINT = "checkpoint.safetensors"
+UNKNOWN = -9.0
+ASSUMPTIONS = ".assumptions"
+"""Ending of the file beside a model that holds how far other assumptions agree at each cell, −9 for unknown."""
 
 
 def train(*, params: Mapping[str, Any], folder: Path, progress: Progress) -> dict:
@@ -69,37 +73,98 @@ def train(*, params: Mapping[str, Any], folder: Path, progress: Progress) -> dic
 
 
 def validate(*, params: Mapping[str, Any], folder: Path, progress: Progress) -> dict:
-    """Leave times out, learn from the others, and compare the predictions with the real cells.
+    """Leave times out, learn from the others, and report how the predictions compare with the real cells.
 
-    The result, as `models.verdict.to_json` gives it, is kept with the model under "validation".
+    The report, as `models.report.to_json` gives it, is kept with the model under "validation". Its parts are
+    worked on by all workers at once.
 
     Parameters
     ----------
     params
         `dataset`, `model`: their ids; the model's own recipe is tested. `held_out`: labels of times, by
         default all between two others; `seeds`: trainings for each, by default one; `methods`: further
-        methods to be tested beside it, with their usual settings.
+        methods to be tested beside it, with their usual settings; `null_checks`: False leaves them out.
     """
     workspace = workspace_of(folder)
     dataset, entry = workspace.dataset(params["dataset"]), workspace.model(params["model"])
     roles, config = Roles.from_json(dataset.roles), recipe_of(entry)
-    say(progress, 0.0, "Reading the data")
+    heard = _Heard(progress)
+    heard(0.0, "Reading the data")
     adata = read.read_h5ad(dataset.file) if inputs.needs_genes(config) else read.read_cells(dataset.file)
     shots = snapshots.from_anndata(adata, roles, dims=config.dims)
     _check_same(shots, entry)
-    held_out = holdout.times_to_hold_out(shots, params.get("held_out"))
     shots = inputs.complete(shots, config, adata=adata, roles=roles)
-    configs = [config, *(replace(config, method=name, settings={}) for name in params.get("methods", ()))]
-    seeds = range(config.seed, config.seed + int(params.get("seeds", 1)))
-    wanted = [holdout.Task(replace(one, seed=seed), k) for one in configs for k in held_out for seed in seeds]
-    found = holdout.validate(shots, wanted, run=_one_by_one(share(progress, 0.02, 0.99)))
-    data = {"n_cells": shots.n_cells, "rep": shots.rep, "dims": shots.dim, "unit": shots.unit}
-    data |= {"times": list(shots.axis.labels), "fingerprint": shots.fingerprint}
-    protocol = {"from": holdout.ORIGINS["previous"], "time_as": roles.time_as, "seeds": len(seeds)}
-    protocol |= {"whiten": config.whiten, "distance": holdout.DISTANCE, "versions": versions()}
-    told = verdict.to_json(*found, data=data, protocol=protocol)
+    model = checkpoint.load(entry.path)
+    others = [name for name in params.get("methods", ()) if name != config.method]
+    plan = report.Plan(
+        configs=(config, *(TrainConfig(name, dims=config.dims, whiten=config.whiten) for name in others)),
+        held_out=tuple(holdout.times_to_hold_out(shots, params.get("held_out"))),
+        seeds=int(params.get("seeds", 1)),
+        null_checks=bool(params.get("null_checks", True)),
+    )
+    look = folds.look(adata, roles, shots, basis=model.basis)
+    with farm.within(heard.again) as run:
+        found = report.make(shots, plan, look, run=run, progress=share(heard, 0.02, 0.99))
+    data = {"rep": shots.rep, "dims": shots.dim, "fingerprint": shots.fingerprint}
+    told = report.to_json(found, data=data, protocol={"time_as": roles.time_as, "whiten": config.whiten})
     workspace.describe_model(entry.id, validation=told)
     return {"model": entry.id, "summary": told["summary"]}
+
+
+def assume(*, params: Mapping[str, Any], folder: Path, progress: Progress) -> dict:
+    """Train models with different assumptions on the data of a model, and see where they agree.
+
+    Shares are kept with the model under "assumptions", the values of single cells beside its file.
+
+    Parameters
+    ----------
+    params
+        `dataset`, `model`: their ids.
+    """
+    workspace = workspace_of(folder)
+    dataset, entry = workspace.dataset(params["dataset"]), workspace.model(params["model"])
+    roles, recipe = Roles.from_json(dataset.roles), recipe_of(entry)
+    heard = _Heard(progress)
+    heard(0.0, "Reading the data")
+    adata = read.read_cells(dataset.file)
+    shots = snapshots.from_anndata(adata, roles, dims=recipe.dims)
+    _check_same(shots, entry)
+    look, found = folds.look(adata, roles, shots), []
+    names = assumptions.methods_for(shots)
+    calls = [(shots, TrainConfig(name, {}, recipe.seed, whiten=recipe.whiten)) for name in names]
+    with farm.within(heard.again) as run:
+        for one in (run or holdout.here)(assumptions.assumed, calls):
+            found.append(one)
+            heard(0.95 * len(found) / len(names), f"{assumptions.ASSUMED[one.method].capitalize()}: done")
+    agreed = assumptions.agreement(shots, found, groups=look.groups, names=look.names)
+    arrays = {name: np.nan_to_num(getattr(agreed, name), nan=UNKNOWN) for name in ("direction", "fate")}
+    arrays["cells"] = shots.cells[agreed.rows]
+    container.write_state(arrays, entry.path.with_suffix(ASSUMPTIONS), key=shots.fingerprint)
+    told = assumptions.to_json(agreed, groups=look.groups, names=look.names)
+    workspace.describe_model(entry.id, assumptions=told)
+    return {"model": entry.id}
+
+
+class _Heard:
+    """Progress that can be reported again, to hear a stop while others work.
+
+    Raises
+    ------
+    Stopped
+        The user stopped the work.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress, self.last = progress, (0.0, "")
+
+    def __call__(self, fraction: float, message: str = "", **figures: float) -> bool:
+        self.last = (fraction, message)
+        say(self.progress, fraction, message)
+        return True
+
+    def again(self) -> None:
+        """Report once more what was reported last."""
+        say(self.progress, *self.last)
 
 
 def recipe_of(entry: ModelEntry) -> TrainConfig:
@@ -117,27 +182,6 @@ def _check_same(shots: Snapshots, entry: ModelEntry) -> None:
             f"The model “{entry.name}” was learned from other states or times than the data set has now: it "
             "was prepared again, or its roles were changed. Train a model on it as it is now, and test that."
         )
-
-
-def _one_by_one(progress: Progress) -> holdout.Run:
-    """Make calls here, one after the other, and hear a stop during each."""
-
-    def run(function: Callable[..., Any], calls: Sequence[tuple]) -> Iterator[Any]:
-        trains = function is holdout.score
-        for done, call in enumerate(calls):
-            if not trains:
-                say(progress, 0.0, "Comparing the times with each other")
-                yield function(*call)
-                continue
-            part = share(progress, done / len(calls), (done + 1) / len(calls))
-            yield function(*call, _named(part, f"Without {call[0].axis.labels[call[1].held_out]}"))
-
-    return run
-
-
-def _named(progress: Progress, name: str) -> Progress:
-    """Put a name before each message, and leave the figures of single trainings away."""
-    return lambda fraction, message="", **_: progress(fraction, f"{name}: {message}")
 
 
 def annotate(*, params: Mapping[str, Any], folder: Path, progress: Progress) -> dict:

@@ -239,9 +239,8 @@ class Workspace:
         )
 
     def _move_model(self, path: Path, folder: Path) -> None:
-        for part in (path.with_suffix(".json"), path):
-            if part.exists():
-                self._move(part, folder / part.name)
+        for part in sorted(path.parent.glob(f"{path.stem}.*")):
+            self._move(part, folder / part.name)
 
     def _move(self, source: Path, target: Path) -> None:
         if target.is_dir():

@@ -82,23 +82,23 @@ def inner_times(snapshots: Snapshots) -> list[int]:
 
 
 def times_to_hold_out(snapshots: Snapshots, asked: Sequence[str] | None = None) -> list[int]:
-    """Return the positions of the times named by label or by number, by default of all inner ones.
+    """Return the positions of the times named by label or by number; by default of all inner ones, if any.
 
     Raises
     ------
     DataError
-        Only two times: none can be held out.
+        Times are named, but there are only two: none can be held out.
     SettingsError
         There is no such time, or it is the first or the last.
     """
     inner = inner_times(snapshots)
+    if asked is None:
+        return inner
     if not inner:
         raise DataError(
             f"The data set has {snapshots.n_times} times; to hold one out and predict it from its "
             "neighbours, three are needed. What the model predicts between two times cannot be tested here."
         )
-    if asked is None:
-        return inner
     names = {snapshots.axis.labels[k]: k for k in inner} | {f"{snapshots.axis.values[k]:g}": k for k in inner}
     unknown = [name for name in asked if name not in names]
     if unknown:
@@ -168,21 +168,38 @@ def judge(snapshots: Snapshots, task: Task, model: CellModel) -> Score:
     origin = k - 1 if task.origin == "previous" else 0
     start, target = _some(snapshots, origin), _some(snapshots, k)
     t0, t1 = (float(snapshots.axis.values[at]) for at in (origin, k))
-    dim = model.dim
-    there, weights = push(model, start[:, :dim], t0, t1)
+    there, weights = carried(model, start, t0, t1, where=snapshots.axis.name(k))
+    return scored(snapshots, task, model, compare(there, target[:, : model.dim], weights=weights))
+
+
+def carried(
+    model: CellModel, start: np.ndarray, t0: float, t1: float, *, where: str
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Carry states to another time (`push`), in the model's dimensions.
+
+    Raises
+    ------
+    DataError
+        Some come to no finite state.
+    """
+    there, weights = push(model, start[:, : model.dim], t0, t1)
     if not np.isfinite(there).all():
         raise DataError(
             f"{model.method} carried {np.mean(~np.isfinite(there).all(axis=1)):.0%} of the cells to no "
-            f"finite state at {snapshots.axis.name(k)}. Train with a smaller learning rate."
+            f"finite state at {where}. Train with a smaller learning rate."
         )
-    w1, mmd = compare(there, target[:, :dim], weights=weights)
+    return there, weights
+
+
+def scored(snapshots: Snapshots, task: Task, model: CellModel, found: tuple[float, float]) -> Score:
+    """Put W1 and MMD of a prediction down as a score."""
     return Score(
-        method=_name(task.config),
-        held_out=snapshots.axis.labels[k],
+        method=name_of(task.config),
+        held_out=snapshots.axis.labels[task.held_out],
         seed=task.config.seed,
         origin=task.origin,
-        w1=w1,
-        mmd=mmd,
+        w1=found[0],
+        mmd=found[1],
         train_seconds=model.summary["seconds"]["total"],
         chosen=model.summary["figures"].get("selection", {}).get("chosen", ""),
     )
@@ -212,7 +229,7 @@ def baselines(snapshots: Snapshots, held_out: int, dims: int | None = None) -> l
 def tasks(
     configs: Iterable[TrainConfig], held_out: Iterable[int], *, seeds: int, origin: str = "previous"
 ) -> list[Task]:
-    """List the fits of every recipe without every time, for seeds 0, 1, ….
+    """List the fits of every recipe without every time, for its seed and those that follow.
 
     Raises
     ------
@@ -225,36 +242,11 @@ def tasks(
         )
     held_out = list(held_out)
     return [
-        Task(replace(config, seed=seed), k, origin)
+        Task(replace(config, seed=config.seed + more), k, origin)
         for config in configs
         for k in held_out
-        for seed in range(seeds)
+        for more in range(seeds)
     ]
-
-
-def validate(
-    snapshots: Snapshots,
-    wanted: Sequence[Task],
-    *,
-    run: Run = here,
-    progress: Progress = no_progress,
-) -> tuple[list[Score], list[Baseline]]:
-    """Score every task, and the baselines of every time that is held out.
-
-    Parameters
-    ----------
-    run
-        Where the work is done; the scores are the same wherever that is.
-    """
-    folds = sorted({task.held_out for task in wanted})
-    dims = wanted[0].config.dims if wanted else None
-    floor = [one for k in run(baselines, [(snapshots, k, dims) for k in folds]) for one in k]
-    scores = []
-    for one in run(score, [(snapshots, task) for task in wanted]):
-        scores.append(one)
-        said = f"{one.method} without {one.held_out}, seed {one.seed}: W1 {one.w1:.4g}"
-        progress(len(scores) / len(wanted), said)
-    return scores, floor
 
 
 def headroom(w1: float, *, copy: float, floor: float) -> float | None:
@@ -262,20 +254,24 @@ def headroom(w1: float, *, copy: float, floor: float) -> float | None:
     return (copy - w1) / (copy - floor) if copy > floor else None
 
 
-def _name(config: TrainConfig) -> str:
+def name_of(config: TrainConfig) -> str:
     """The method, with its settings where they are not the usual ones."""
     if not config.settings:
         return config.method
     return f"{config.method} {canonical_json(dict(config.settings))}"
 
 
-def _some(snapshots: Snapshots, k: int) -> np.ndarray:
-    """States at one time; of many, a fixed random choice."""
-    states = snapshots.at(k)
-    if len(states) <= MOST_CELLS:
-        return states
+def some_rows(snapshots: Snapshots, k: int, most: int | None = None) -> np.ndarray:
+    """Positions of the cells at one time; of more than `most` (5,000), a fixed random choice."""
+    rows, most = snapshots.rows(k), most or MOST_CELLS
+    if len(rows) <= most:
+        return rows
     rng = np.random.default_rng([SUBSAMPLE, k])
-    return states[np.sort(rng.choice(len(states), MOST_CELLS, replace=False))]
+    return rows[np.sort(rng.choice(len(rows), most, replace=False))]
+
+
+def _some(snapshots: Snapshots, k: int) -> np.ndarray:
+    return snapshots.states[some_rows(snapshots, k)]
 
 
 def _floor(target: np.ndarray, k: int) -> tuple[float, float]:

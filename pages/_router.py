@@ -12,6 +12,7 @@ page = st.navigation(
             ("data", "Data", "What was found in the data set, what its columns mean, and preparing it."),
             ("train", "Train", "Learn how the cells move."),
             ("library", "Library", "Saved models."),
+            ("validate", "Validate", "How far a model can be believed."),
             ("flow", "Flow", "Where cells are heading, drawn over the map."),
             ("trajectories", "Trajectories", "The predicted future or past of chosen cells."),
         ]

@@ -47,6 +47,7 @@ STYLE = """
 .app-finding .app-fix {display: block; opacity: .75}
 .app-error {border-color: #c2453a} .app-error b {color: light-dark(#b3382d, #f0948b)}
 .app-warning {border-color: #d99a2b} .app-warning b {color: light-dark(#8f5d00, #e5b35c)}
+.app-good {border-color: #2f8f5b} .app-good b {color: light-dark(#1f6f46, #7fd0a4)}
 .app-note b {opacity: .75}
 .app-hint {opacity: .8; margin: 0}
 </style>

@@ -28,7 +28,7 @@ class Scores:
 def scores(entry: ModelEntry) -> Scores | None:
     """Return the held-out scores of a model; None where it was not tested."""
     told: Mapping[str, Any] | None = entry.about.get("validation")
-    if not told or not told.get("summary"):
+    if not told or not told["rows"]:
         return None
     first, naive = told["summary"][0], told["baselines"]
     mean = {
@@ -51,7 +51,8 @@ def sentence(entry: ModelEntry) -> str:
     """Say how a model did on held-out times, or that nobody knows; text for Markdown."""
     found = scores(entry)
     if found is None:
-        return UNVALIDATED
+        told = entry.about.get("validation")
+        return f"Not validated: {told['summary'][0]['verdict_text']}." if told else UNVALIDATED
     times = escape(", ".join(found.held_out), limit=120)
     which = "time" if len(found.held_out) == 1 else "times"
     return f"Tested without the {which} {times}: {found.verdict}."

@@ -1,10 +1,12 @@
 """Testing a model on times that it has not seen: the button, the job, and what came of it in words."""
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from jobs.client import Job
 from jobs.workspace import ModelEntry
-from ui import jobs_panel, state, theme
+from ui import jobs_panel, nav, state, theme
 from ui.text import count, duration
 from ui.trust import Scores, scores, sentence
 
@@ -12,7 +14,9 @@ HOW = (
     "Learns again without one of the times between the first and the last, each in turn, and compares the "
     "prediction for it with its real cells."
 )
-TWO_TIMES = "Cannot be tested: only two time points."
+COMPARING_S = 8.0
+"""Seconds that comparing one held-out time takes, beside training."""
+NULL_FOLDS = 6
 
 
 def facts(found: Scores) -> dict[str, tuple[str, str]]:
@@ -27,39 +31,55 @@ def facts(found: Scores) -> dict[str, tuple[str, str]]:
 
 def draw(entry: ModelEntry, *, n_times: int) -> None:
     """Draw how a model did on held-out times, the job that finds it out, or the button that starts that."""
-    found, job = scores(entry), _job(entry)
+    found, job = scores(entry), latest(entry)
     if job is not None and not job.over:
         jobs_panel.show(job.id, compact=True)
         return
-    if found is not None:
-        theme.facts(facts(found))
-        st.caption(f"{sentence(entry)} Distance: W1, in units of the states; less is better.")
-        return
-    if n_times < 3:
-        st.caption(TWO_TIMES)
+    if found is not None or entry.about.get("validation"):
+        if found is not None:
+            theme.facts(facts(found))
+        st.caption(sentence(entry))
+        if st.button("See the report", key=f"see-report-{entry.id}"):
+            state.open_model(entry.id)
+            nav.go("validate")
         return
     if job is not None and job.state in ("failed", "interrupted"):
         jobs_panel.show(job.id, compact=True)
-    _offer(entry, n_times - 2)
+    _offer(entry, n_times)
 
 
-def _offer(entry: ModelEntry, n_folds: int) -> None:
+def cost(entry: ModelEntry, *, n_times: int, n_methods: int, checks: bool) -> str:
+    """Say what a test trains and about how long that takes."""
+    folds = max(n_times - 2, 0)
+    n_models = folds * n_methods + ((1 + 2 * min(folds, NULL_FOLDS // 2)) if checks else 0)
+    took = entry.about.get("seconds")
+    if not took:
+        return f"Trains {count(n_models, 'more model')}."
+    workers = max(state.jobs().service().workers, 1)
+    seconds = (took * n_models + COMPARING_S * (folds * n_methods + checks * NULL_FOLDS)) / workers
+    return f"Trains {count(n_models, 'more model')}: about {duration(seconds)} when nothing else runs."
+
+
+def submit(entry: ModelEntry, *, methods: Sequence[str] = ()) -> None:
+    """Start the test."""
+    params = {"dataset": entry.dataset, "model": entry.id, "methods": list(methods)}
+    state.jobs().submit("validate", params, title=f"Test {entry.name}", dataset=entry.dataset)
+
+
+def latest(entry: ModelEntry, task: str = "validate") -> Job | None:
+    """Return the latest job of a kind on a model, if there was one lately."""
+    listed = state.jobs().list(dataset=entry.dataset, limit=100) if entry.dataset else []
+    return next((job for job in listed if job.task == task and job.params["model"] == entry.id), None)
+
+
+def _offer(entry: ModelEntry, n_times: int) -> None:
     datasets = {dataset.id for dataset in state.store().datasets()}
     if entry.dataset not in datasets:
         st.caption("Not validated, and its data set is not here to test it on.")
         return
-    took = entry.about.get("seconds")
     with st.container(horizontal=True, vertical_alignment="center"):
         pressed = st.button("Test on held-out times", key=f"validate-{entry.id}", help=HOW)
-        cost = f": about {duration(took * n_folds)}, at the pace of this one" if took else ""
-        st.caption(f"Not validated. The test trains {count(n_folds, 'more model')}{cost}.")
+        st.caption(f"Not validated. {cost(entry, n_times=n_times, n_methods=1, checks=True)}")
     if pressed:
-        params = {"dataset": entry.dataset, "model": entry.id}
-        state.jobs().submit("validate", params, title=f"Test {entry.name}", dataset=entry.dataset)
+        submit(entry)
         st.rerun()
-
-
-def _job(entry: ModelEntry) -> Job | None:
-    """Return the latest test of a model, if there was one lately."""
-    listed = state.jobs().list(dataset=entry.dataset, limit=100) if entry.dataset else []
-    return next((job for job in listed if job.task == "validate" and job.params["model"] == entry.id), None)

@@ -13,7 +13,7 @@ from dynamics.errors import DataError, ModelError, Stopped
 from dynamics.inspect import inspect
 from jobs import work, work_models
 from jobs.workspace import Dataset, Workspace
-from models import checkpoint
+from models import checkpoint, container
 from models.config import TrainConfig
 
 JOBS = "0123456789abcdef0123", "0123456789abcdef0124"
@@ -104,7 +104,7 @@ def _validate(workspace: Workspace, dataset: Dataset, *, stop_at: float = 2.0, *
     params = {"dataset": dataset.id, "model": JOBS[0], **params}
     result = work_models.validate(params=params, folder=workspace.home / "jobs" / JOBS[1], progress=progress)
     assert [fraction for fraction, _ in heard] == sorted(fraction for fraction, _ in heard)
-    assert any(message.startswith("Without 1: Training") for _, message in heard)
+    assert any("without time 1: Training" in message or "Checks" in message for _, message in heard)
     return result
 
 
@@ -115,6 +115,7 @@ def test_a_test_on_held_out_times_is_kept_with_the_model(workspace: Workspace, d
     entry = workspace.model(result["model"])
     told = entry.about["validation"]
     assert [row["seed"] for row in told["rows"]] == [0, 1, 0, 1]
+    assert [one["name"] for one in told["nulls"]] == ["permuted", "reversed", "split"]
     assert [one["method"] for one in told["summary"]] == ['auto {"steps":30}', "i-cfm"]
     assert {one["name"] for one in told["baselines"]} == {"copy", "ot-midpoint", "noise-floor"}
     assert told["data"]["times"] == ["0", "1", "3"]
@@ -143,8 +144,9 @@ def test_two_times_cannot_be_tested(workspace: Workspace, dataset: Dataset) -> N
     roles = dict(dataset.roles) | {"time_values": {"0": 0.0, "1": 1.0, "3": None}}
     workspace.update_dataset(dataset.id, roles=roles)
     _train(workspace, dataset)
-    with pytest.raises(DataError, match="three are needed"):
-        _validate(workspace, dataset)
+    told = workspace.model(_validate(workspace, dataset)["model"]).about["validation"]
+    assert told["summary"][0]["verdict"] == "untestable"
+    assert [one["name"] for one in told["nulls"]] == ["split"]
 
 
 def test_the_recipe_of_a_model_from_a_file_is_read_from_it(workspace: Workspace, dataset: Dataset) -> None:
@@ -154,3 +156,21 @@ def test_the_recipe_of_a_model_from_a_file_is_read_from_it(workspace: Workspace,
     assert work_models.recipe_of(entry).settings == settings
     assert settings.items() <= work_models.recipe_of(alone).settings.items()
     assert work_models.recipe_of(alone).method == "auto"
+
+
+def test_other_assumptions_are_kept_beside_the_model(workspace: Workspace, dataset: Dataset) -> None:
+    model = _train(workspace, dataset)["model"]
+    params = {"dataset": dataset.id, "model": model}
+    folder = workspace.home / "jobs" / JOBS[1]
+    work_models.assume(params=params, folder=folder, progress=lambda *_, **__: True)
+    entry = workspace.model(model)
+    assert set(entry.about["assumptions"]["assumptions"]) == {"ot-cfm", "spline-cfm", "sf2m", "growth-cfm"}
+    found = container.read_state(
+        entry.path.with_suffix(work_models.ASSUMPTIONS), key=checkpoint.read_card(entry.path)["fingerprint"]
+    )
+    assert len(found["direction"]) == len(found["cells"]) == entry.about["assumptions"]["n_cells"]
+    assert [one.id for one in workspace.models()] == [model]
+    workspace.delete_model(model)
+    assert not list((workspace.home / "models").iterdir())
+    workspace.restore_model(model)
+    assert entry.path.with_suffix(work_models.ASSUMPTIONS).exists()
