@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 CHECKPOINT = "checkpoint.safetensors"
 UNKNOWN = -9.0
 ASSUMPTIONS = ".assumptions"
-"""Ending of the file beside a model that holds how far other assumptions agree at each cell, −9 for unknown."""
+"""Ending of the file beside a model with how far other assumptions agree at each cell; −9 for unknown."""
 
 
 def train(*, params: Mapping[str, Any], folder: Path, progress: Progress) -> dict:
