@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dynamics.figures import trends
-from ui import following, maps, pickers, state
+from ui import flowing, following, maps, pickers, state
 from ui.cellmap import cell_map, selected
 
 work = state.require("snapshots", "embedding", "model")
@@ -11,14 +11,14 @@ key = state.key("path-map", per="dataset")
 places = maps.places(work)
 columns = st.columns([3, 2, 2, 2], vertical_alignment="bottom")
 with columns[3]:
-    name = pickers.colour_by(work)
+    name = pickers.colour_by(work, computed=flowing.computed(work))
 begin = following.start(work, selected(key, places), columns=columns[:3])
 paths = following.follow(work, begin) if begin else None
 
 cell_map(
     key,
     xy=places,
-    colour=maps.colour(work, name),
+    colour=flowing.colour(work, name),
     layers=following.layers(work, paths),
     selection="lasso",
     hover=maps.hover(work, besides=name),
@@ -30,17 +30,19 @@ cell_map(
 )
 if paths is None:
     st.stop()
-st.caption(following.caption(work, begin, paths))
+st.caption(f"{following.caption(work, begin, paths)} {flowing.colour_said(work, name)}")
 
 left, right = st.columns(2, gap="large")
 with left:
     st.subheader("What they become" if begin.forward else "What they were", anchor=False)
     if work.roles.cell_type_key:
         shares = following.types_over_time(work, paths)
-        st.plotly_chart(trends.composition(shares, colours=following.type_colours(work), unit=paths.unit))
-        st.caption(
-            "Type of the nearest measured cells (15 votes), over the predicted cells still among them."
-        )
+        colours = following.type_colours(work)
+        st.plotly_chart(trends.composition(shares, colours=colours, unit=paths.unit, measured=paths.measured))
+        st.caption(following.types_caption(shares, paths))
+        between = following.types_between_members(work, paths)
+        if between is not None:
+            st.table(between)
     else:
         st.caption("No column holds cell types; choose one on the Data page to see them over time.")
 with right:
@@ -51,6 +53,6 @@ with right:
         genes = pickers.genes(work, default=following.telling_genes(work, paths))
         if genes:
             along = following.genes_over_time(work, paths, genes)
-            st.plotly_chart(trends.gene_trends(along, unit=paths.unit))
+            st.plotly_chart(trends.gene_trends(along, unit=paths.unit, measured=paths.measured))
             st.caption(following.genes_caption(along))
-following.solver()
+following.advanced(work)

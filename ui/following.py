@@ -9,7 +9,9 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from dynamics.basis import StateBasis
+from dynamics.ensemble import members_of
 from dynamics.integrate import integrate
+from dynamics.path_spread import EndTypes, PathSpread, end_types, path_spread
 from dynamics.projection import Placement
 from dynamics.snapshots import Snapshots
 from dynamics.trajectories import (
@@ -31,6 +33,8 @@ FORWARD, BACKWARD = "Forward", "Backward"
 MOST_FOLLOWED = 600
 N_TIMES = 41
 MANY_GENES = 6
+RARE = 0.005  # types that no member gives a larger share are left out of the table
+BEYOND = 0.5  # cells are followed at most so many measured spans beyond the measured times
 SOLVER = "solver"
 SOLVERS = {"rk4": "Fixed steps (Runge–Kutta)", "dopri5": "Adaptive steps (Dormand–Prince)"}
 
@@ -86,9 +90,22 @@ def start(
         return _at_a_time(work.snapshots, cells, which=which, direction=direction)
 
 
-def solver() -> None:
-    """Draw the choice of solver, which `follow` reads."""
+def advanced(work: state.Workspace) -> None:
+    """Draw the choice of solver, which `follow` reads, and how far to go beyond what was measured."""
     with st.expander("Advanced"):
+        span = float(np.ptp(work.snapshots.axis.values))
+        unit = "" if work.snapshots.unit == "index" else f" {work.snapshots.unit}".replace("%", "%%")
+        st.slider(
+            "Follow beyond the measured times",
+            0.0,
+            BEYOND * span,
+            value=0.0,
+            step=BEYOND * span / 20,
+            format=f"%.3g{unit}",
+            key=_beyond_key(),
+            help="How far to go on after the last measured time (backward: before the first). Nothing "
+            "measured supports what is predicted there: it is drawn dashed and marked as extrapolated.",
+        )
         st.selectbox(
             "Solver",
             list(SOLVERS),
@@ -112,23 +129,50 @@ def follow(work: state.Workspace, begin: Start) -> Trajectories:
     )
 
 
+def spread(work: state.Workspace, paths: Trajectories) -> PathSpread | None:
+    """Return how far the other members of an ensemble agree on the paths; None where there is none."""
+    if len(members_of(work.model)) < 2:
+        return None
+    return cache.cached(
+        path_spread,
+        work.model,
+        paths,
+        snapshots=work.snapshots,
+        support=maps.placement(work),
+        method=st.session_state.get(SOLVER, "rk4"),
+        breaks=work.snapshots.axis.values,
+    )
+
+
 def layers(work: state.Workspace, paths: Trajectories | None) -> Layers:
     """Return what the map draws of trajectories."""
     if paths is None:
         return Layers()
     unit = "" if work.snapshots.unit == "index" else work.snapshots.unit
-    return Layers(paths=Paths(paths.times, paths.xy, paths.inside, _end_types(work, paths), unit=unit))
+    found = spread(work, paths)
+    return Layers(
+        paths=Paths(
+            paths.times,
+            paths.xy,
+            paths.inside & ~paths.beyond[:, None],
+            None if found is None else found.apart,
+            _end_types(work, paths),
+            unit=unit,
+        )
+    )
 
 
 def caption(work: state.Workspace, begin: Start, paths: Trajectories) -> str:
     """Say what is drawn, from which model, and how far to trust it."""
+    beyond = " or the measured times" if paths.beyond.any() else ""
     some = f" ({paths.n_cells:,} of them drawn)" if paths.n_cells < len(begin.rows) else ""
     return (
         f"Paths predicted by the model “{escape(work.entry.name)}” for {begin.words}{some}, from "
         f"{trust.moment(work.snapshots, begin.time)} to {trust.moment(work.snapshots, begin.until)}. "
         f"{escape(paths.message or 'All paths stay among measured cells.', limit=600)} "
         "A path has the colour of the type it ends among; it is dashed from where it has left the measured "
-        "cells, and does not count below from there on. "
+        f"cells{beyond}; cells that have left the others do not count below from there on. "
+        f"{_members_said(work, paths)} "
         f"{trust.time_note(work.snapshots)} {trust.sentence(work.entry)}"
     )
 
@@ -136,6 +180,30 @@ def caption(work: state.Workspace, begin: Start, paths: Trajectories) -> str:
 def types_over_time(work: state.Workspace, paths: Trajectories) -> Composition:
     """Return the cell types that the predicted cells resemble over time."""
     return cache.cached(composition, paths, work.snapshots, _types(work))
+
+
+def types_caption(shares: Composition, paths: Trajectories) -> str:
+    """Say how the types were had, and how many cells they rest on at the end."""
+    last = " (extrapolated in time)" if paths.beyond[-1] else ""
+    return (
+        "Type of the nearest measured cells (15 votes), over the predicted cells still among them: at the "
+        f"end{last} {shares.n_inside[-1]:,} of {paths.n_cells:,} ({shares.n_inside[-1] / paths.n_cells:.0%})."
+    )
+
+
+def types_between_members(work: state.Workspace, paths: Trajectories) -> pd.DataFrame | None:
+    """Return the shares at the end and their range over an ensemble's members, as text; None without one."""
+    ends = _ends(work, paths)
+    if ends is None or not np.isfinite(ends.high).all():
+        return None
+    told = [k for k in np.argsort(-ends.high, kind="stable") if ends.high[k] >= RARE]
+    return pd.DataFrame(
+        {
+            "At the end": [f"{ends.share[k]:.0%}" if np.isfinite(ends.share[k]) else "–" for k in told],
+            "Between trainings": [f"{ends.low[k]:.0%} to {ends.high[k]:.0%}" for k in told],
+        },
+        index=[escape(ends.names[k]) for k in told],
+    )
 
 
 def type_colours(work: state.Workspace) -> dict[str, str]:
@@ -157,7 +225,10 @@ def telling_genes(work: state.Workspace, paths: Trajectories) -> list[str]:
 def genes_caption(along: GeneTrends) -> str:
     """Say how the genes were had, and which of them the states hardly know."""
     poor = [gene for gene, r2 in zip(along.genes, along.r2, strict=True) if r2 < 0.1]
-    said = "Mean and middle 80 % of the predicted cells, mapped back from the states to genes."
+    said = (
+        "Mean and middle 80 % of the predicted cells still among measured ones, mapped back from the states "
+        "to genes."
+    )
     if not poor:
         return said
     return (
@@ -168,6 +239,31 @@ def genes_caption(along: GeneTrends) -> str:
 def _types(work: state.Workspace) -> pd.Series:
     """Return the cell type of each cell of the snapshots, as categories."""
     return work.adata.obs[work.roles.cell_type_key].astype("category").iloc[work.snapshots.cells]
+
+
+def _ends(work: state.Workspace, paths: Trajectories) -> EndTypes | None:
+    found = spread(work, paths)
+    if found is None or work.roles.cell_type_key is None:
+        return None
+    return cache.cached(end_types, found, work.snapshots, _types(work))
+
+
+def _members_said(work: state.Workspace, paths: Trajectories) -> str:
+    found, ends = spread(work, paths), _ends(work, paths)
+    if found is None:
+        return "No ensemble was trained, so how far the paths depend on the training is not known."
+    said = (
+        f"It is dotted from where the {len(found.ends)} members of the ensemble part: they are spread by "
+        "over a quarter of the spread of the cells of one time. By the end this is so for "
+        f"{found.share_apart:.0%} of the paths."
+    )
+    if ends is None or not np.isfinite(ends.depends):
+        return said
+    return f"{said} What {ends.depends:.0%} of them end as depends on the training."
+
+
+def _beyond_key() -> str:
+    return state.key("beyond", per="dataset")
 
 
 def _end_types(work: state.Workspace, paths: Trajectories) -> Categories | None:
@@ -201,7 +297,8 @@ def _at_a_time(
     rows, words = cells
     counts = np.bincount(shots.time_index[rows], minlength=shots.n_times)
     end = shots.n_times - 1 if direction == FORWARD else 0
-    offered = [k for k in np.flatnonzero(counts) if k != end]
+    further = float(st.session_state.get(_beyond_key(), 0.0))
+    offered = [k for k in np.flatnonzero(counts) if k != end or further]
     if not offered:
         other = BACKWARD.lower() if direction == FORWARD else FORWARD.lower()
         theme.hint(f"No such cell was measured before the end; follow them {other}, or choose other cells.")
@@ -218,7 +315,8 @@ def _at_a_time(
     )
     at_time = rows[shots.time_index[rows] == picked]
     said = f"{count(len(at_time), 'cell')} {words}".strip()
-    return Start(at_time, float(shots.axis.values[picked]), float(shots.axis.values[end]), said)
+    until = float(shots.axis.values[end]) + (further if direction == FORWARD else -further)
+    return Start(at_time, float(shots.axis.values[picked]), until, said)
 
 
 def _follow(

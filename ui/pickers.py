@@ -225,6 +225,7 @@ def _known_colouring(work: state.Workspace, picked: str | None, options: Sequenc
     if picked in options or picked is None:
         return picked or start
     if picked in COMPUTED:  # chosen on another page, or for another model
+        st.caption(f"{picked} is not known here; coloured by {escape(start)}.")
         return start
     try:
         cache.colour_values(work.dataset, picked)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import plotly.graph_objects as go
 
-from dynamics.figures.style import DASHES, colours_for, escaped, faded, styled, time_title
+from dynamics.figures.style import AXIS, DASHES, colours_for, escaped, faded, styled, time_title
+from dynamics.trajectories import beyond
 
 if TYPE_CHECKING:
     from dynamics.trajectories import Composition, GeneTrends
@@ -14,12 +15,19 @@ if TYPE_CHECKING:
 VISIBLE = 0.002
 """Types that never have a larger share are not drawn."""
 
+BEYOND = "rgba(127, 127, 127, 0.22)"
+"""Colour of times beyond the measured ones."""
+
 KNOWN = 0.1
 """Genes of which the states hold a smaller share of the variance are drawn thin."""
 
 
 def composition(
-    shares: "Composition", *, colours: Mapping[str, str] | None = None, unit: str = ""
+    shares: "Composition",
+    *,
+    colours: Mapping[str, str] | None = None,
+    unit: str = "",
+    measured: tuple[float, float] | None = None,
 ) -> go.Figure:
     """Draw the share of each cell type over time as stacked areas.
 
@@ -29,6 +37,8 @@ def composition(
         Colour of each type by name; those that are missing get one of a colour-blind-safe palette.
     unit
         Of the times.
+    measured
+        First and last measured time, where known: what lies beyond is marked as extrapolated.
     """
     drawn = np.flatnonzero(shares.n_inside > 0)
     drawn = drawn[np.argsort(shares.times[drawn])]
@@ -52,16 +62,19 @@ def composition(
     styled(figure, x=time_title(unit), y="share of predicted cells")
     figure.update_yaxes(range=[0, 1], tickformat=".0%")
     figure.update_layout(showlegend=True, legend_traceorder="reversed")
+    _mark_beyond(figure, shares.times, measured)
     if not len(drawn):
         _say(figure, "No predicted cell is among measured cells.")
     return figure
 
 
-def gene_trends(along: "GeneTrends", *, unit: str = "") -> go.Figure:
+def gene_trends(
+    along: "GeneTrends", *, unit: str = "", measured: tuple[float, float] | None = None
+) -> go.Figure:
     """Draw the mean of each gene over the predicted cells, and the band that holds the middle 80 % of them.
 
     Genes are told apart by colour and by the dashes of their line; those of which the states know little are
-    drawn thin.
+    drawn thin. Times beyond the measured ones are marked as extrapolated.
     """
     drawn = np.flatnonzero(np.isfinite(along.mean).all(axis=1))
     drawn = drawn[np.argsort(along.times[drawn])]
@@ -97,9 +110,25 @@ def gene_trends(along: "GeneTrends", *, unit: str = "") -> go.Figure:
         )
     styled(figure, x=time_title(unit), y="expression (log scale)")
     figure.update_layout(showlegend=True)
+    _mark_beyond(figure, along.times, measured)
     if not len(drawn):
         _say(figure, "No predicted cell is among measured cells.")
     return figure
+
+
+def _mark_beyond(figure: go.Figure, times: np.ndarray, measured: tuple[float, float] | None) -> None:
+    """Shade the times before the first and after the last measured one."""
+    if measured is None or not beyond(times, measured).any():
+        return
+    spans = [(float(times.min()), measured[0]), (measured[1], float(times.max()))]
+    for low, high in spans:
+        if high > low:
+            figure.add_vrect(low, high, fillcolor=BEYOND, line_width=0)
+            edge = measured[0] if high == measured[0] else measured[1]
+            figure.add_vline(edge, line={"dash": "dash", "width": 1.5, "color": AXIS})
+            figure.add_annotation(
+                text="extrapolated", x=(low + high) / 2, y=1, yref="paper", yanchor="bottom", showarrow=False
+            )
 
 
 def _dash(k: int) -> str:

@@ -77,6 +77,21 @@ def test_gene_trends_have_a_band_and_thin_lines_for_little_known_genes():
     assert line.name == escaped(HOSTILE)
 
 
+@pytest.mark.parametrize(
+    ("measured", "spans"),
+    [(None, []), ((0.0, 2.0), []), ((0.0, 1.5), [(1.5, 2.0)]), ((0.5, 1.5), [(0.0, 0.5), (1.5, 2.0)])],
+)
+def test_times_beyond_the_measured_ones_are_shaded_and_named(shares, measured, spans):
+    mean = np.ones((3, 1))
+    along = GeneTrends(np.arange(3.0), ("Spi1",), mean, mean, mean, np.ones(1))
+    for figure in (
+        trends.composition(shares, measured=measured),
+        trends.gene_trends(along, measured=measured),
+    ):
+        assert [(one.x0, one.x1) for one in figure.layout.shapes if one.type == "rect"] == spans
+        assert shown(figure).count("extrapolated") == len(spans)
+
+
 def test_loss_shows_the_curve_and_its_mean():
     history = [{"step": k, "loss": 1 / (k + 1)} for k in range(500)] + [{"step": 500, "loss": float("nan")}]
     figure = training.loss(history, reference=1.0)

@@ -2,6 +2,7 @@
 
 import gzip
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -244,6 +245,16 @@ def test_at_most_150_paths_are_drawn_and_20000_cells_move():
     message = Layers(paths=Paths(np.array([0, 1, 2]), xy)).message(2)["paths"]
     assert (message["n"], message["total"], len(message["drawn"])) == (20_000, 30_000, 150)
     assert message["xy"]["length"] == 3 * 20_000 * 2
+
+
+def test_paths_say_where_members_part():
+    xy = np.zeros((3, 5, 2), dtype=np.float32)
+    apart = np.zeros((3, 5), dtype=bool)
+    apart[2, 1] = True
+    paths = Paths(np.array([0, 1, 2]), xy)
+    assert Layers(paths=paths).message(2)["paths"]["apart"] is None
+    message = Layers(paths=replace(paths, apart=apart)).message(2)["paths"]
+    assert np.flatnonzero(buffers.array(message["apart"]["id"], "u1")).tolist() == [11]
 
 
 def test_layers_that_do_not_belong_to_the_map_are_refused():

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from anndata import AnnData
 
 from cli import main
@@ -17,12 +18,13 @@ from jobs import work_models
 from jobs.client import Jobs
 from jobs.workspace import Workspace
 from models import checkpoint
+from models.cell_model import CellModel
 from models.config import TrainConfig
 from models.methods import METHODS
 from models.objectives.base import PURPOSES
 from models.train import fit
 from tests.ui.test_pages_start_data import add, open_page, words
-from ui import choosing, following, state, training
+from ui import choosing, following, pickers, state, training
 from ui.text import escape
 
 
@@ -114,6 +116,93 @@ def test_cells_are_followed_by_type_and_backward(workspace):
     assert "from day 3 to day 0" in words(app)
     app.segmented_control[0].set_value(following.CHOSEN).run()
     assert "Draw around cells" in app.info[0].value
+
+
+class Turned:
+    """A member that moves cells at right angles to the model, in the first two dimensions."""
+
+    def __init__(self, model):
+        self.model, self.dim = model, model.dim
+
+    def __call__(self, t, x):
+        v = self.model(t, x)
+        return torch.cat([-v[:, 1:2], v[:, :1], v[:, 2:]], dim=1)
+
+
+@pytest.fixture
+def ensemble(monkeypatch):
+    """Give every model two further members, one of which goes its own way."""
+    members = property(lambda model: (model, model.renamed("again"), Turned(model)))
+    monkeypatch.setattr(CellModel, "members", members, raising=False)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.usefixtures("ensemble")
+def test_an_ensemble_says_where_its_members_disagree(workspace, kind):
+    query = with_model(workspace, course(**KINDS[kind]))
+    app = open_page("flow", **query)
+    assert not app.exception
+    assert "the 3 members of the ensemble disagree" in words(app)
+    assert re.search(r"over 60° apart on average on \d+% of the area", words(app))
+    app.selectbox(key="colour").set_value(pickers.ENSEMBLE).run()
+    assert "length of the members' mean velocity" in words(app)
+    app = open_page("trajectories", **query)
+    assert not app.exception
+    assert "the 3 members of the ensemble part" in words(app)
+    if kind == "no cell types":
+        assert not app.table
+        return
+    assert re.search(r"What \d+% of them end as depends on the training", words(app))
+    table = app.table[0].value
+    assert list(table.columns) == ["At the end", "Between trainings"]
+    assert set(table.index) <= {"down", r"up\*"}
+
+
+def test_without_an_ensemble_its_absence_is_said(workspace):
+    query = with_model(workspace, course())
+    app = open_page("flow", **query, colour=pickers.ENSEMBLE)
+    assert "No ensemble was trained" in words(app)
+    assert pickers.ENSEMBLE not in app.selectbox(key="colour").options
+    assert "Agreement of the ensemble is not known here; coloured by cell" in words(app)
+    app = open_page("trajectories", **query)
+    assert "No ensemble was trained" in words(app)
+    assert not app.table
+
+
+def test_the_flow_says_and_fades_what_the_map_cannot_show(workspace):
+    app = open_page("flow", **with_model(workspace, course()))
+    assert re.search(r"\d+% of the cells show less than a quarter", words(app))
+    assert "a direction at random would have 0.63" in words(app)
+    assert app.toggle(key="fade-hidden").value
+    app.toggle(key="fade-hidden").set_value(False).run()
+    app.selectbox(key="colour").set_value(pickers.SHOWN).run()
+    assert not app.exception
+    assert "cosine between the step of a cell and what its arrow shows" in words(app)
+
+
+def test_a_map_that_is_the_state_space_shows_everything(workspace):
+    adata = course()
+    adata.obsm["X_pca"] = adata.obsm["X_pca"][:, :2].copy()
+    query = with_model(workspace, adata, embedding="X_pca")
+    app = open_page("flow", **query)
+    assert "an arrow shows all of a step" in words(app)
+    assert not app.toggle
+    assert pickers.SHOWN not in app.selectbox(key="colour").options
+
+
+def test_cells_are_followed_beyond_the_measured_times_only_when_asked(workspace):
+    app = open_page("trajectories", **with_model(workspace, course()))
+    assert "extrapolated in time" not in words(app)
+    assert "to day 3" in words(app)
+    (further,) = (slider for slider in app.slider if slider.label.startswith("Follow beyond"))
+    assert (further.value, further.max) == (0, 1.5)
+    further.set_value(1.5).run()
+    assert not app.exception
+    assert "extrapolated in time" in words(app)
+    assert "to 4.5 day" in words(app).replace("\\", "")
+    assert "at the end (extrapolated in time)" in words(app)
+    app.segmented_control(key="direction").set_value(following.BACKWARD).run()
+    assert "to -1.5 day" in words(app).replace("\\", "")
 
 
 def test_training_is_a_job_with_the_recipe_of_the_form(workspace):

@@ -93,6 +93,8 @@ class Paths:
         Places on the embedding. All `n` cells move; at most 150 paths, evenly chosen, are drawn as lines.
     inside : (T, n) bool
         False from where a path has left the data: dashed there. None: nowhere.
+    apart : (T, n) bool
+        True from where the members of an ensemble part, dotted there within the data. None: nowhere.
     groups
         Groups of the `n` paths, for their colours; None draws all in one colour.
     unit, label
@@ -102,6 +104,7 @@ class Paths:
     times: np.ndarray
     xy: np.ndarray
     inside: np.ndarray | None = None
+    apart: np.ndarray | None = None
     groups: Categories | None = None
     unit: str = ""
     label: str = "predicted cells"
@@ -190,9 +193,8 @@ def _paths(paths: Paths, dims: int) -> dict[str, object]:
     _check_width("Paths", width, dims)
     if len(paths.times) != n_times:
         raise DataError(f"Paths have {n_times} places in time but {len(paths.times)} times were given.")
-    inside = (
-        np.ones((n_times, n), dtype=bool) if paths.inside is None else np.asarray(paths.inside, dtype=bool)
-    )
+    inside = np.ones((n_times, n), dtype=bool) if paths.inside is None else np.asarray(paths.inside, bool)
+    apart = None if paths.apart is None else np.asarray(paths.apart, bool)
     moving = _evenly(n, MAX_MOVING)
     groups = paths.groups
     return {
@@ -202,7 +204,8 @@ def _paths(paths: Paths, dims: int) -> dict[str, object]:
         "n": len(moving),
         "total": n,
         "xy": reference(xy[:, moving], "f4"),
-        "inside": reference(inside[:, moving].astype(bool), "u1"),
+        "inside": reference(inside[:, moving], "u1"),
+        "apart": None if apart is None else reference(apart[:, moving], "u1"),
         "drawn": _evenly(len(moving), MAX_DRAWN_PATHS).tolist(),
         "codes": None if groups is None else reference(np.asarray(groups.codes)[moving] % 65536, "u2"),
         "colours": [] if groups is None else list(groups.colours or ()),

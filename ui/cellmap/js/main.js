@@ -129,7 +129,7 @@ class CellMap {
       all(layers.streamlines, "xy", "starts", "speed", "agreement"),
       all(layers.arrows, "xy", "uv", "agreement"),
       all(layers.particles, "u", "v", "mask"),
-      all(layers.paths, "xy", "inside", "codes"),
+      all(layers.paths, "xy", "inside", "apart", "codes"),
       this.draws || spec.selected?.kind !== "categories" ? null : get({ id: spec.selected.array, type: spec.selected.type }),
     ]);
     return { xy, codes, highlight, streamlines, arrows, particles, paths, picked };

@@ -145,12 +145,15 @@ export function arrowTraces(map, theme) {
   return [...traces, heads(map, tips, theme, 6)];
 }
 
-// Predicted paths: solid while they stay within the data, dashed from where they leave it.
+const LOOKS = { solid: 0.6, dot: 0.4, dash: 0.45 }; // how opaque
+
+// Predicted paths: solid while they stay within the data and members agree, dotted from where members of an
+// ensemble part, dashed from where the path has left the data.
 export function pathTraces(map, theme) {
   const paths = map.arrays.paths;
   if (!paths) return [];
   const { dims } = map;
-  const { spec, xy, inside } = paths;
+  const { spec, xy, inside, apart } = paths;
   const steps = spec.times.length;
   const lists = new Map();
   const listOf = (colour, dash) => {
@@ -158,20 +161,21 @@ export function pathTraces(map, theme) {
     if (!lists.has(name)) lists.set(name, { colour, dash, points: Array.from({ length: dims }, () => []) });
     return lists.get(name).points;
   };
+  const look = (at) => (!inside[at] ? "dash" : apart?.[at] ? "dot" : "solid");
   for (const i of spec.drawn) {
     const colour = pathColour(paths, i, theme);
-    let left = 1;
-    while (left < steps && inside[left * spec.n + i]) left++;
-    const solid = listOf(colour, "solid");
-    for (let t = 0; t < left; t++) push(solid, xy, t * spec.n + i, dims);
-    push(solid, xy, -1, dims);
-    if (left === steps) continue;
-    const dashed = listOf(colour, "dash");
-    for (let t = left - 1; t < steps; t++) push(dashed, xy, t * spec.n + i, dims);
-    push(dashed, xy, -1, dims);
+    let current = null;
+    for (let t = 0; t < steps; t++) {
+      const now = t ? look(t * spec.n + i) : "solid";
+      if (now !== current && current) push(listOf(colour, current), xy, -1, dims);
+      if (now !== current && t) push(listOf(colour, now), xy, (t - 1) * spec.n + i, dims);
+      push(listOf(colour, now), xy, t * spec.n + i, dims);
+      current = now;
+    }
+    push(listOf(colour, current), xy, -1, dims);
   }
   return [...lists.values()].map(({ colour, dash, points }) =>
-    lineTrace(map, points, { color: colour, width: 1.4, dash }, { opacity: dash === "dash" ? 0.45 : 0.6 }),
+    lineTrace(map, points, { color: colour, width: 1.4, dash }, { opacity: LOOKS[dash] }),
   );
 }
 
