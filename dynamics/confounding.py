@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from dynamics.roles import Roles
     from dynamics.snapshots import Snapshots
 
-MOST_PAIRED = 600
-"""Cells of one time that are paired: 0.1 s on one core."""
+MOST_PAIRED = 400
+"""Cells of one time that are paired: 0.05 s on one core."""
 MOST_ENTRIES = 3_000_000
 """Entries of all cost matrices together."""
 SIMILAR = 30
@@ -306,9 +306,10 @@ def _cycle_warning(
 ) -> Finding:
     return warning(
         "cell-cycle-motion",
-        f"{share:.0%} of the squared {motion.what} lies along the direction in which the {n_genes} {phase} "
-        f"genes of the cell cycle rise; {CHANCE} in 100 random sets of similar genes stay below {limit:.0%}. "
-        f"The states explain {r2:.0%} of the variance of their score.",
+        f"Much of the {motion.what} goes along with the cell cycle: {share:.0%} of it (as squared lengths) "
+        f"lies in the direction in which {n_genes} genes of the {phase} phase rise; for {CHANCE} in 100 "
+        f"random sets of similar genes it is less than {limit:.0%}. The states explain {r2:.0%} of the "
+        "variation of their score.",
         "Cells that start or stop dividing as they mature do move so. If that is not what you study, read "
         "directions along these genes with care. Driftscope does not remove the cycle: regress its scores "
         "out (scanpy.pp.regress_out), compute the components anew and open that file.",

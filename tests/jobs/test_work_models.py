@@ -70,6 +70,16 @@ def test_the_same_seed_gives_the_same_bytes(workspace: Workspace, dataset: Datas
     assert first.path.read_bytes() == second.path.read_bytes()
 
 
+def test_what_else_the_motion_may_be_is_kept_with_the_model(workspace: Workspace, dataset: Dataset) -> None:
+    assert workspace.model(_train(workspace, dataset)["model"]).about["alarms"] == []
+    adata = read.read_h5ad(dataset.opened)
+    adata.obs["batch"] = np.repeat(["x", "y", "z"], 50)
+    read.write_h5ad(adata, dataset.opened)
+    (told,) = workspace.model(_train(workspace, dataset, job=JOBS[1])["model"]).about["alarms"]
+    assert (told["level"], told["code"]) == ("warning", "batch-is-time")
+    assert set(told) == {"level", "code", "message", "fix"}
+
+
 def test_a_stopped_training_leaves_no_model(workspace: Workspace, dataset: Dataset) -> None:
     with pytest.raises(Stopped):
         _train(workspace, dataset, stop_at=0.3)
