@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dynamics import annotate, basis, inspect, predict, preprocess, read, roles, snapshots
+from dynamics import annotate, basis, confounding, inspect, predict, preprocess, read, roles, snapshots
 from dynamics.errors import DataError, DynamicsError, FileError, SettingsError
 from dynamics.projection import placement
 from jobs import farm, precheck, remote
@@ -160,7 +160,9 @@ def run_validate(options: argparse.Namespace) -> None:
         progress = progress_line(options)
         found = report.make(shots, plan, look, run=run, progress=progress)
     data = {"file": options.file.name, "rep": shots.rep, "dims": shots.dim, "fingerprint": shots.fingerprint}
-    told = report.to_json(found, data=data, protocol={"time_as": picked.time_as, "whiten": options.whiten})
+    protocol = {"time_as": picked.time_as, "whiten": options.whiten}
+    alarms = [asdict(one) for one in confounding.alarms(adata, picked, shots)]
+    told = report.to_json(found, data=data, protocol=protocol, alarms=alarms)
     show(options, told, report_words.lines(told))
 
 

@@ -106,7 +106,8 @@ def validate(*, params: Mapping[str, Any], folder: Path, progress: Progress) -> 
     with farm.within(heard.again) as run:
         found = report.make(shots, plan, look, run=run, progress=share(heard, 0.02, 0.99))
     data = {"rep": shots.rep, "dims": shots.dim, "fingerprint": shots.fingerprint}
-    told = report.to_json(found, data=data, protocol={"time_as": roles.time_as, "whiten": config.whiten})
+    protocol = {"time_as": roles.time_as, "whiten": config.whiten}
+    told = report.to_json(found, data=data, protocol=protocol, alarms=entry.about.get("alarms", ()))
     workspace.describe_model(entry.id, validation=told)
     return {"model": entry.id, "summary": told["summary"]}
 

@@ -1,6 +1,6 @@
 """The whole report on a method: held-out times, cell types, genes, and checks with a known answer."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -193,8 +193,22 @@ def _null(name: str, found: dict[tuple, list[Any]]) -> Null:
 # what it says
 
 
-def to_json(report: Report, *, data: dict[str, Any], protocol: dict[str, Any]) -> dict[str, Any]:
-    """Return the report in the form that `cli.py validate --json` writes and the library keeps."""
+def to_json(
+    report: Report,
+    *,
+    data: dict[str, Any],
+    protocol: dict[str, Any],
+    alarms: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, Any]:
+    """Return the report in the form that `cli.py validate --json` writes and the library keeps.
+
+    Parameters
+    ----------
+    data, protocol
+        What else is to be said of the data and of how they were taken.
+    alarms
+        What was noticed that may look like motion and is something else, as findings.
+    """
     rows = [one.score for trials in report.trials.values() for one in trials]
     shots, plan = report.snapshots, report.plan
     data |= {"n_cells": shots.n_cells, "times": list(shots.axis.labels), "unit": shots.unit}
@@ -211,6 +225,7 @@ def to_json(report: Report, *, data: dict[str, Any], protocol: dict[str, Any]) -
         "genes": _genes(report),
         "nulls": _nulls(report),
         "calibration": _calibration(report.calibration),
+        "alarms": [dict(one) for one in alarms],
     }
 
 

@@ -24,6 +24,7 @@ def lines(told: dict[str, Any]) -> list[str]:
         found.append(f"check {one['name']}: {passed}. {null_words(one)}")
     if told["calibration"]:
         found.append(calibration_words(told["calibration"]))
+    found += [f"{one['level']}: {one['message']} {one['fix']}" for one in told["alarms"]]
     return found
 
 

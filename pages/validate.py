@@ -21,6 +21,8 @@ if known is not None:
     reporting.checks(known)
     st.subheader("Does the ensemble know what it does not know?", anchor=False)
     reporting.ensemble(known)
+    st.subheader("What else the motion may be", anchor=False)
+    reporting.alarms(known)
 st.subheader("What the snapshots leave open", anchor=False)
 assuming.panel(work)
 if known is not None:

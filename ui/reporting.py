@@ -10,7 +10,7 @@ from dynamics.figures import validation
 from models import report_words
 from models.holdout import headroom
 from models.methods import METHODS
-from ui import jobs_panel, saving, state, theme, validating
+from ui import jobs_panel, overview, saving, state, theme, validating
 from ui.text import count, escape
 
 Told = Mapping[str, Any]
@@ -216,6 +216,17 @@ def ensemble(known: Told) -> None:
     theme.finding(
         level, f"Held {found['covered']:.0%}, meant 80 %", report_words.calibration_words(found), ""
     )
+
+
+def alarms(known: Told) -> None:
+    """Draw what was noticed that may look like motion and is something else."""
+    if not known["alarms"]:
+        st.caption(
+            "Nothing was noticed: neither batches, depth, copied or few cells nor cell division look like "
+            "the motion."
+        )
+        return
+    overview.findings(known["alarms"])
 
 
 def download(work: state.Workspace, known: Told) -> None:
