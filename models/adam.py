@@ -37,9 +37,15 @@ class AdamW:
         length = float(torch.stack(torch._foreach_norm(gradients)).norm())
         if length > clip:
             torch._foreach_mul_(gradients, clip / length)
+        self.move(self.parameters, gradients, rate=rate)
+
+    def move(
+        self, parameters: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor], *, rate: float
+    ) -> None:
+        """Move parameters one step, in place, along gradients that are short enough."""
         torch._foreach_add_(self.count, 1)
         torch._fused_adamw_(
-            self.parameters,
+            parameters,
             gradients,
             self.mean,
             self.square,
@@ -53,3 +59,29 @@ class AdamW:
             amsgrad=False,
             maximize=False,
         )
+
+
+class StackedAdamW(AdamW):
+    """AdamW on parameters of k networks, (k, ...), each of which has a gradient of its own.
+
+    All parameters are moved into one tensor, (k, n), and become views of it: a step is then a few operations,
+    which counts where networks are small.
+    """
+
+    def __init__(self, parameters: Iterable[torch.Tensor], *, weight_decay: float = 0.0) -> None:
+        parameters = list(parameters)
+        self.whole = torch.cat([one.detach().flatten(1) for one in parameters], dim=1)
+        super().__init__([self.whole], weight_decay=weight_decay)
+        widths = [one[0].numel() for one in parameters]
+        for one, part in zip(parameters, self.whole.split(widths, dim=1), strict=True):
+            one.data = part.view(one.shape)
+        self.parameters = parameters
+
+    @torch.no_grad()
+    def step(self, gradients: Sequence[torch.Tensor], *, rate: float, clip: float) -> None:
+        """Move the parameters one step; a network's gradient longer than `clip` is shortened to it."""
+        whole = torch.cat([one.flatten(1) for one in gradients], dim=1)
+        lengths = whole.norm(dim=1, keepdim=True)
+        if bool((lengths > clip).any()):
+            whole.mul_((clip / lengths).clamp(max=1.0))
+        self.move([self.whole], [whole], rate=rate)

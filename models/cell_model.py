@@ -62,16 +62,19 @@ class CellModel:
     fingerprint: str
     summary: Mapping[str, Any] = field(repr=False)
     basis: StateBasis | None = field(default=None, repr=False)
+    others: tuple[nn.Module, ...] = field(default=(), repr=False)
+    """Networks of the other members of its ensemble, each trained on other draws of the same cells."""
 
     def __post_init__(self) -> None:
-        self.net.requires_grad_(False).eval()
+        for net in (self.net, *self.others):
+            net.requires_grad_(False).eval()
         for array in (self.shift, self.scale, self.low, self.high):
             array.flags.writeable = False
 
     @property
     def members(self) -> tuple["CellModel", ...]:
-        """The model itself and the other members of its ensemble."""
-        return (self,)
+        """The model itself, then the other members of its ensemble, each a model of its own."""
+        return (self, *self._others)
 
     @property
     def dim(self) -> int:
@@ -205,6 +208,10 @@ class CellModel:
         z = ((x - self._shift) / self._scale).float()
         features = self.clock.features(time)
         return self.net(features.expand(*z.shape[:-1], -1), z)
+
+    @cached_property
+    def _others(self) -> tuple["CellModel", ...]:
+        return tuple(replace(self, net=net, others=()) for net in self.others)
 
     @cached_property
     def _growth_clock(self) -> Clock:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from dynamics.basis import StateBasis
 from dynamics.errors import ModelError, SettingsError
@@ -17,8 +18,8 @@ from dynamics.times import TimeAxis
 from models import container, networks
 from models.cell_model import CellModel
 from models.clock import Clock
-from models.config import MAX_SEED, from_mapping, to_mapping
-from models.container import FORMAT, PRODUCT_VERSION, Layout, is_size
+from models.config import MAX_MEMBERS, MAX_SEED, from_mapping, to_mapping
+from models.container import FORMAT, OLDEST, PRODUCT_VERSION, Layout, is_size
 from models.header import damaged, numbers, take, texts
 from models.methods import METHODS
 from models.networks import Architecture
@@ -33,6 +34,10 @@ NOT_SAVED = ("seconds",)
 def save(model: CellModel, path: Path) -> None:
     """Write a model to one file, whole or not at all; equal models give equal bytes."""
     tensors = {f"net.{name}": value.numpy() for name, value in model.net.state_dict().items()}
+    for member, net in enumerate(model.others, 1):
+        own = net.state_dict().items()
+        tables = model.architecture.tables
+        tensors |= {f"{_prefix(member)}{name}": value.numpy() for name, value in own if name not in tables}
     tensors |= {name: getattr(model, name) for name in ("shift", "scale", "low", "high")}
     if model.basis is not None:
         tensors |= {
@@ -65,14 +70,16 @@ def read_card(path: Path) -> dict[str, Any]:
     """Read what a model file says of itself, without its tensors: method, settings, times, summary, ..."""
     header, _, _ = container.read(Path(path), KIND, header_only=True)
     card = {name: value for name, value in header.items() if name not in ("kind", "sha256", "architecture")}
-    return {**card, "dim": _architecture(header).dim}
+    return {**card, "dim": _architecture(header).dim, "members": _members(header)}
 
 
 def _describe(model: CellModel) -> dict[str, Any]:
     """The header: everything about the model that is not a tensor."""
     axis, basis = model.axis, model.basis
+    several = {"members": len(model.members)} if model.others else {}
     return {
-        "format": FORMAT,
+        "format": FORMAT if several else OLDEST,
+        **several,
         "name": model.name,
         "method": model.method,
         "settings": dict(model.settings),
@@ -128,10 +135,24 @@ def _architecture(header: dict[str, Any]) -> Architecture:
     return architecture
 
 
+def _members(header: dict[str, Any]) -> int:
+    """Check the number of members of the ensemble; 1 where there is none."""
+    if "members" not in header:
+        return 1
+    n = take(header, "members", int)
+    if not 2 <= n <= MAX_MEMBERS or not METHODS[header["method"]].objective.evaluations:
+        raise damaged(f"it speaks of an ensemble of {n:,} members")
+    return n
+
+
 def _layout(header: dict[str, Any], architecture: Architecture) -> Layout:
     """List the tensors that a model with this header must have, no more and no less."""
     dim = architecture.dim
-    layout = {f"net.{name}": ("F32", shape) for name, shape in networks.shapes(architecture).items()}
+    shapes = networks.shapes(architecture)
+    layout = {f"net.{name}": ("F32", shape) for name, shape in shapes.items()}
+    for member in range(1, _members(header)):
+        own = {name: shape for name, shape in shapes.items() if name not in architecture.tables}
+        layout |= {f"{_prefix(member)}{name}": ("F32", shape) for name, shape in own.items()}
     layout |= {name: ("F64", (dim,)) for name in ("shift", "scale", "low", "high")}
     if header.get("basis") is not None:
         sizes = take(header, "basis", dict)
@@ -144,14 +165,7 @@ def _layout(header: dict[str, Any], architecture: Architecture) -> Layout:
 
 
 def _rebuild(header: dict[str, Any], architecture: Architecture, tensors: dict[str, np.ndarray]) -> CellModel:
-    net = networks.blank(architecture)
-    net.load_state_dict(
-        {
-            name[4:]: torch.from_numpy(value.copy())
-            for name, value in tensors.items()
-            if name.startswith("net.")
-        }
-    )
+    net, *others = (_network(architecture, tensors, member) for member in range(_members(header)))
     axis = _axis(take(header, "times", dict))
     fits = METHODS[header["method"]].objective.tables_fit
     if not fits(architecture.tables, dim=architecture.dim, n_times=len(axis.values)):
@@ -173,12 +187,28 @@ def _rebuild(header: dict[str, Any], architecture: Architecture, tensors: dict[s
         rep=rep,
         architecture=architecture,
         net=net,
+        others=tuple(others),
         clock=Clock(axis.values, speeds),
         **{key: tensors[key].copy() for key in ("shift", "scale", "low", "high")},
         fingerprint=fingerprint,
         summary=take(header, "summary", dict),
         basis=_basis(header, tensors),
     )
+
+
+def _prefix(member: int) -> str:
+    """How the names of a member's tensors begin."""
+    return f"members.{member}." if member else "net."
+
+
+def _network(architecture: Architecture, tensors: dict[str, np.ndarray], member: int) -> nn.Module:
+    """Build the network of a member of the ensemble; its tables are those of the model itself."""
+    net = networks.blank(architecture)
+    kept = {name: tensors[f"net.{name}"] for name in architecture.tables}
+    start = _prefix(member)
+    kept |= {name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)}
+    net.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in kept.items()})
+    return net
 
 
 def _axis(times: dict[str, Any]) -> TimeAxis:

@@ -22,10 +22,11 @@ from models.config import canonical_json
 from models.header import damaged, parse, take
 
 PRODUCT_VERSION = "0.1.0"
-FORMAT = 2
+OLDEST, FORMAT = 2, 3
+"""Formats that are read; models without an ensemble are still written in the oldest."""
 STATE_KIND = "driftscope-training"
 MAX_HEADER = 1_000_000
-MAX_TENSORS = 200
+MAX_TENSORS = 2_000
 DTYPES = {"F32": np.float32, "F64": np.float64, "U8": np.uint8, "I64": np.int64}
 
 Layout = dict[str, tuple[str, tuple[int, ...]]]
@@ -90,15 +91,15 @@ def read(path: Path, kind: str, *, header_only: bool = False) -> tuple[dict[str,
         raise ModelError(f"The model file cannot be opened: {error.strerror}. Choose it again.") from None
     if header.get("kind") != kind:
         raise damaged("it is a file of another kind")
-    if take(header, "format", int) < FORMAT:
+    if take(header, "format", int) < OLDEST:
         raise ModelError(
             f"The model was written by an earlier Driftscope (file format {header['format']}; this version, "
-            f"{PRODUCT_VERSION}, reads {FORMAT}). Train the model again."
+            f"{PRODUCT_VERSION}, reads {OLDEST} to {FORMAT}). Train the model again."
         )
     if take(header, "format", int) > FORMAT:
         raise ModelError(
             f"The model was written by a newer Driftscope (file format {header['format']}; this version, "
-            f"{PRODUCT_VERSION}, reads {FORMAT}). Update Driftscope, or train the model again here."
+            f"{PRODUCT_VERSION}, reads {OLDEST} to {FORMAT}). Update Driftscope, or train the model again."
         )
     return header, table, content
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from models.objectives.base import Batches, Objective, TrainingSettings
 
 DRAW = 50
-"""Steps whose random draws are made at once."""
+"""Steps over which the loss is told; the chosen number of steps is a multiple of it."""
 WARM_UP = 0.05
 """Share of the steps in which the learning rate rises."""
 WINDOW, MOVES = 100, 0.01
@@ -73,9 +73,15 @@ class Reporter:
             raise Stopped
 
 
-def start(net: "nn.Module", settings: "TrainingSettings", *, phases: Sequence[Phase]) -> Progression:
+def start(
+    net: "nn.Module",
+    settings: "TrainingSettings",
+    *,
+    phases: Sequence[Phase],
+    optimizer: type[AdamW] = AdamW,
+) -> Progression:
     """Return the state before the first step."""
-    optimizer = AdamW(net.parameters(), weight_decay=settings.weight_decay)
+    optimizer = optimizer(net.parameters(), weight_decay=settings.weight_decay)
     average = {name: value.clone() for name, value in net.state_dict().items()} if settings.average else {}
     return Progression(net, optimizer, average, np.zeros(sum(phase.steps for phase in phases), np.float32))
 
@@ -107,6 +113,7 @@ def train(
     except Stopped:
         keeper.keep(state, now=True)
         raise
+    keeper.finish(state)
     report(state, over=True)
     state.losses = state.losses[: state.step]
     if state.average:
@@ -124,10 +131,11 @@ def _run(
 ) -> None:
     """Run one phase to its end."""
     while (step := state.step - state.began) < _length(phase, state):
-        block, first = divmod(step, DRAW)
+        at_once = phase.objective.at_once
+        block, first = divmod(step, at_once)
         rng = np.random.default_rng([seed, TRAIN, state.phase, block])
-        batches = phase.objective.draw(rng, steps=DRAW, batch=settings.batch)
-        for k in range(first, min(DRAW, _length(phase, state) - block * DRAW)):
+        batches = phase.objective.draw(rng, steps=at_once, batch=settings.batch)
+        for k in range(first, min(at_once, _length(phase, state) - block * at_once)):
             _advance(phase, state, {name: drawn[k] for name, drawn in batches.items()}, settings)
             report(state, over=False)
             keeper.keep(state)

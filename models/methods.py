@@ -31,6 +31,7 @@ FAMILIES = (
     transport,
 )
 """In the order in which their methods are offered."""
+USUAL_MEMBERS = 5
 METHODS: dict[str, Method] = {method.name: method for family in FAMILIES for method in family.METHODS}
 
 
@@ -45,6 +46,16 @@ def find(name: str) -> Method:
     if name not in METHODS:
         raise SettingsError(f"Unknown method {name!r}. Known: {', '.join(METHODS)}.")
     return METHODS[name]
+
+
+def stacks(config: TrainConfig) -> bool:
+    """Whether the further members of an ensemble are trained in one pass, at about the cost of one."""
+    return find(config.method).objective.stacks(settings_of(config))
+
+
+def usual_members(config: TrainConfig) -> int:
+    """Members that an ensemble has unless told otherwise: five where that is cheap, else the model alone."""
+    return USUAL_MEMBERS if stacks(config) else 1
 
 
 def settings_of(config: TrainConfig) -> TrainingSettings:

@@ -13,7 +13,7 @@ from dynamics.coupling import Coupling
 from dynamics.field import Progress, no_progress
 from models.loop import Phase, start, train
 from models.networks import perceptron
-from models.objectives.base import Batches, Problem, TrainingSettings
+from models.objectives.base import Batches, Objective, Problem, TrainingSettings
 
 LANDMARKS = 500
 LOW_DIM = 10
@@ -129,6 +129,8 @@ class Bend(nn.Module):
 
 class Geodesics:
     """What the bends learn: curves of least energy E[ẋᵀ G(x) ẋ] between paired cells."""
+
+    at_once = Objective.at_once
 
     def __init__(self, problem: Problem, couplings: tuple[Coupling, ...], metric: Metric) -> None:
         self.problem, self.couplings, self.metric = problem, couplings, metric

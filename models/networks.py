@@ -141,7 +141,8 @@ class PotentialNet(FieldNet):
             gate = torch.sigmoid(before)
             hidden = before * gate
             slopes.append(gate * (1 + before - hidden))
-        gradient = self.heads["potential"].weight[0]
+        gradient = self.heads["potential"].weight[..., 0, :]
+        gradient = gradient if gradient.ndim == 1 else gradient.unsqueeze(-2)  # of several networks at once
         for layer, slope in zip(reversed(self.trunk[::2]), reversed(slopes), strict=True):
             gradient = (gradient * slope) @ layer.weight
         heads = {name: head(hidden) for name, head in self.heads.items()}

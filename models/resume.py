@@ -46,6 +46,8 @@ class Keeper:
     path: Path | None
     key: str
     """Of the data and the recipe; a file with another key is not resumed from."""
+    finished: bool = False
+    """The last state is kept too, since other trainings follow that may be interrupted."""
     written: list[float] = field(default_factory=lambda: [time.monotonic()])
 
     def restore(self, state: Progression) -> str:
@@ -65,6 +67,11 @@ class Keeper:
             return
         container.write_state(_pack(state), self.path, key=self.key)
         self.written[-1] = time.monotonic()
+
+    def finish(self, state: Progression) -> None:
+        """Write the last state where it is asked for."""
+        if self.finished:
+            self.keep(state, now=True)
 
     def remove(self) -> None:
         if self.path is not None:

@@ -7,6 +7,7 @@ import platform
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,15 @@ import torch
 from torch import nn
 
 from dynamics.basis import StateBasis
-from dynamics.errors import DataError, TrainingError
+from dynamics.errors import DataError, SettingsError, TrainingError
 from dynamics.field import Progress, no_progress, share
 from dynamics.snapshots import Snapshots
-from models import networks
+from models import ensemble, networks
 from models.cell_model import CellModel
 from models.config import TrainConfig, canonical_json, to_mapping
 from models.container import PRODUCT_VERSION
 from models.loop import DRAW, PAIRING_SHARE, Phase, start, train
-from models.methods import find, settings_of
+from models.methods import find, settings_of, stacks
 from models.objectives.base import Method, Objective, Problem, TrainingSettings
 from models.resume import Keeper, Progression
 
@@ -76,20 +77,27 @@ def fit(
     began = time.perf_counter()
     settings, method = settings_of(config), find(config.method)
     snapshots = _narrowed(snapshots, config.dims)
-    _check_method(method, snapshots)
+    _check_method(method, snapshots, members=config.members)
     shift, scale = standardisation(snapshots, whiten=config.whiten)
     with one_thread():
         problem = _problem(snapshots, shift, scale, seed=config.seed)
-        objective = method.objective(problem, settings, progress=share(progress, 0.0, PAIRING_SHARE))
+        own, later = _parts(progress, config)
+        objective = method.objective(problem, settings, progress=share(own, 0.0, PAIRING_SHARE))
         paired = time.perf_counter()
-        net = _network(objective, settings, n_cells=snapshots.n_cells, seed=config.seed)
+        fresh = partial(_network, objective, settings, n_cells=snapshots.n_cells)
+        net = fresh(seed=config.seed)
         steps = settings.steps or suited_steps(snapshots)
         phases = _phases(objective, settings, steps=steps) if list(net.parameters()) else ()
         state = start(net, settings, phases=phases)
-        keeper = Keeper(checkpoint, key=_key(snapshots, config, settings, steps=len(state.losses)))
-        train(phases, state, settings, seed=config.seed, progress=progress, keeper=keeper)
+        key = _key(snapshots, config, settings, steps=len(state.losses))
+        keeper = Keeper(checkpoint, key, finished=config.members > 1)
+        train(phases, state, settings, seed=config.seed, progress=own, keeper=keeper)
         summary = _summary(objective, state, settings, seed=config.seed)
-    keeper.remove()
+        steps = state.step - sum(phase.steps for phase in phases[1:])
+        alone = ensemble.Trained(objective, settings, steps, fresh, keeper)
+        others = ensemble.others(alone, config.members, progress=later)
+    for one in (keeper, *ensemble.keepers(keeper, config.members)):
+        one.remove()
     seconds = {"pairing": paired - began, "total": time.perf_counter() - began}
     return CellModel(
         name=name or f"{config.method}, seed {config.seed}",
@@ -101,6 +109,7 @@ def fit(
         rep=snapshots.rep,
         architecture=net.architecture,
         net=state.net,
+        others=others,
         clock=objective.clock,
         shift=shift,
         scale=scale,
@@ -180,10 +189,18 @@ def _narrowed(snapshots: Snapshots, dims: int | None) -> Snapshots:
     return replace(snapshots, states=np.ascontiguousarray(snapshots.states[:, :dims]))
 
 
-def _check_method(method: Method, snapshots: Snapshots) -> None:
-    """Refuse data that a method cannot learn from."""
+def _check_method(method: Method, snapshots: Snapshots, *, members: int) -> None:
+    """Refuse data that a method cannot learn from, and ensembles that it cannot have."""
     if why := method.why_not(n_times=snapshots.n_times, dim=snapshots.dim):
         raise DataError(f"{method.name}: {why}")
+    if why := method.why_no_ensemble(members):
+        raise SettingsError(why)
+
+
+def _parts(progress: Progress, config: TrainConfig) -> tuple[Progress, Progress]:
+    """Part the progress between the model itself and the further members of its ensemble."""
+    alone = 1 / min(config.members, 2 if stacks(config) else config.members)
+    return share(progress, 0.0, alone), share(progress, alone, 1.0)
 
 
 def _network(objective: Objective, settings: TrainingSettings, *, n_cells: int, seed: int) -> nn.Module:

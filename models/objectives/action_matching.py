@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -125,10 +125,18 @@ class GrowingAction(GrowthFlowMatching):
     kind = "potential"
     evaluations = 2.0
 
+    shared: ClassVar[tuple[str, ...]] = (*GrowthFlowMatching.shared, "ties")
+
     def __init__(
-        self, problem: Problem, settings: ActionMatchingSettings, *, progress: Progress = no_progress
+        self,
+        problem: Problem,
+        settings: ActionMatchingSettings | GrowthSettings,
+        *,
+        progress: Progress = no_progress,
     ) -> None:
-        paths = GrowthSettings(numbers=settings.numbers, noise=settings.noise)
+        paths = settings
+        if isinstance(settings, ActionMatchingSettings):
+            paths = GrowthSettings(numbers=settings.numbers, noise=settings.noise)
         super().__init__(problem, paths, progress=progress)
         states = [one.astype(np.float64) for one in problem.states]
         relaxed = [self.reg_m * mean_square(*pair) for pair in pairwise(states)]
@@ -195,10 +203,18 @@ class NoisyAction(ScoreFlowMatching):
     kind = "potential"
     evaluations = 2.0
 
+    shared: ClassVar[tuple[str, ...]] = (*ScoreFlowMatching.shared, "score_unit")
+
     def __init__(
-        self, problem: Problem, settings: ActionMatchingSettings, *, progress: Progress = no_progress
+        self,
+        problem: Problem,
+        settings: ActionMatchingSettings | ScoreSettings,
+        *,
+        progress: Progress = no_progress,
     ) -> None:
-        paths = ScoreSettings(noise=settings.diffusion, pairing="entropic")
+        paths = settings
+        if isinstance(settings, ActionMatchingSettings):
+            paths = ScoreSettings(noise=settings.diffusion, pairing="entropic")
         super().__init__(problem, paths, progress=progress)
         self.score_unit = float(np.mean(self.sigma / (self.clock.speeds * np.diff(problem.times))))
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from dynamics.coupling import Coupling
-from dynamics.field import Progress
+from dynamics.field import Progress, no_progress
 from models.clock import Clock
 from models.config import knob
 
@@ -99,6 +99,8 @@ class Problem:
     seed: int
     prior_growth: tuple[np.ndarray, ...] | None = None
     """Growth rate expected of each cell from its genes, per unit of time, (n_k,) at each time."""
+    resampled: bool = False
+    """These are cells drawn again from those measured, for another member of an ensemble."""
     notes: list[str] = field(default_factory=list)
     """What an objective wants said with the model, one sentence each."""
 
@@ -122,8 +124,17 @@ class Objective(ABC):
     """Kind of network, one of `models.networks.KINDS`."""
     evaluations: ClassVar[float] = 1.0
     """Cost of one step, in forward and backward passes of one batch through the network."""
+    stackable: ClassVar[bool] = False
+    """`loss` also takes several networks at once (`models.stacked`), with a batch of each, (k, batch, ...);
+    it is then the mean of their losses."""
+    shared: ClassVar[tuple[str, ...]] = ("clock",)
+    """What the outputs of the network are measured in: the same for all members of an ensemble."""
+    at_once: int = 50
+    """Steps whose random draws are made at once."""
     clock: Clock
     couplings: tuple[Coupling, ...]
+    problem: Problem
+    settings: TrainingSettings
 
     @abstractmethod
     def __init__(self, problem: Problem, settings: TrainingSettings, *, progress: Progress) -> None: ...
@@ -154,9 +165,29 @@ class Objective(ABC):
     def reference(self, batches: Batches) -> float:
         """Loss of the best answer that ignores state and time; a trained network must be below it."""
 
+    @classmethod
+    def stacks(cls, settings: TrainingSettings) -> bool:
+        """Whether all of the training with these settings can be done with several networks at once."""
+        return cls.stackable and not getattr(settings, "fine_tune", 0)
+
     def refinements(self) -> tuple[tuple["Objective", int, float], ...]:
         """What follows on the same network: objective, steps and learning rate of each further phase."""
         return ()
+
+    def again(self, problem: Problem) -> "Objective":
+        """Return the same objective on other cells of the same course.
+
+        What took long to choose from the data stays as it was chosen, and so does what the outputs of the
+        network are measured in.
+        """
+        other = self.rebuilt(problem)
+        for name in self.shared:
+            setattr(other, name, getattr(self, name))
+        return other
+
+    def rebuilt(self, problem: Problem) -> "Objective":
+        """Make the objective anew on other cells, with the choices that were made for these."""
+        return type(self)(problem, self.settings, progress=no_progress)
 
     def figures(self, net: nn.Module) -> dict[str, Any]:
         """Further figures of the trained network, for the model's summary; what JSON can hold."""
@@ -190,3 +221,12 @@ class Method:
                 "Choose fewer leading dimensions, or another method."
             )
         return ""
+
+    def why_no_ensemble(self, members: int) -> str:
+        """Say why the method cannot have an ensemble of so many members; empty where it can."""
+        if members == 1 or self.objective.evaluations:
+            return ""
+        return (
+            f"members = {members}: {self.name} trains no network, so that there is nothing in which members "
+            "could differ but the cells. Set members to 1, or choose ot-cfm for an ensemble."
+        )

@@ -1,7 +1,7 @@
 """Flow matching along paths that bend or wander: quarter turns, Brownian bridges, and their score."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -143,7 +143,11 @@ class BridgeFlowMatching(FlowMatching):
         )
         if note not in self.problem.notes:
             self.problem.notes.append(note)
-        return couple(x0, x1, name="auto", seed=self.problem.seed)
+        return self.coupled(x0, x1, "auto")
+
+    def rebuilt(self, problem: Problem) -> "BridgeFlowMatching":
+        """Make the objective anew on other cells, with the noise that was chosen."""
+        return type(self)(problem, replace(self.settings, noise=self.sigma), progress=no_progress)
 
 
 class ScoreFlowMatching(BridgeFlowMatching):

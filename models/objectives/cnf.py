@@ -1,7 +1,7 @@
 """Continuous normalising flow: make the measured cells likely at every time."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -125,6 +125,15 @@ class Likelihood(Objective):
             paths = GrowthSettings(numbers=settings.numbers)
             self.grown = GrowthFlowMatching(problem, paths, progress=progress)
             self.couplings = self.grown.couplings
+
+    def rebuilt(self, problem: Problem) -> "Likelihood":
+        """Make the objective anew on other cells, whose growth is measured alike."""
+        other = Likelihood(problem, replace(self.settings, growth=False))
+        other.settings = self.settings
+        if self.grown:
+            other.grown = self.grown.again(problem)
+            other.couplings = other.grown.couplings
+        return other
 
     @staticmethod
     def heads(dim: int, settings: LikelihoodSettings) -> dict[str, int]:

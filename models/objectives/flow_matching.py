@@ -12,12 +12,15 @@ from torch.nn import functional
 from dynamics.coupling import Coupling, couple
 from dynamics.errors import SettingsError, Stopped
 from dynamics.field import Progress, no_progress
+from models import bootstrap
 from models.clock import Clock, typical_speeds
 from models.config import knob
 from models.objectives.base import Batches, Method, Objective, Problem, TrainingSettings
 from models.objectives.rollout import RollOut, RollOutSettings
 from models.paths import Path, PathPoint, Straight
 
+LEAST_MOVEMENT = ("auto", "exact", "bisection", "quick")
+"""Couplings that differ only in how nearly they reach the least movement."""
 PAIRING_PART = 0.3
 """Share of the work before training that is pairing, where the form of the paths is found after it."""
 
@@ -85,6 +88,7 @@ class FlowMatching(Objective):
     Lipman et al., Flow matching for generative modeling, ICLR 2023; Tong et al., TMLR 2024 (I-CFM, OT-CFM).
     """
 
+    stackable: ClassVar[bool] = True
     margin: ClassVar[float] = 0.0
     """Share of each interval, at either end, in which nothing is drawn."""
 
@@ -119,7 +123,13 @@ class FlowMatching(Objective):
 
     def paired(self, x0: np.ndarray, x1: np.ndarray, settings: FlowMatchingSettings) -> Coupling:
         """Pair the cells of one interval, given by their scaled states."""
-        return couple(x0, x1, name=self.pairing(settings), seed=self.problem.seed)
+        return self.coupled(x0, x1, self.pairing(settings))
+
+    def coupled(self, x0: np.ndarray, x1: np.ndarray, name: str) -> Coupling:
+        """Pair cells by a coupling; resampled ones quickly where they are to move least."""
+        if self.problem.resampled and name in LEAST_MOVEMENT:
+            return bootstrap.paired(x0, x1, seed=self.problem.seed)
+        return couple(x0, x1, name=name, seed=self.problem.seed)
 
     def draw(self, rng: np.random.Generator, *, steps: int, batch: int) -> Batches:
         """Sample paths for `steps` steps: states, time features and velocities to learn."""

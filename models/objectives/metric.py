@@ -7,7 +7,7 @@ import torch
 
 from dynamics.field import Progress, no_progress, share
 from models.config import knob
-from models.metric import geodesics, suited_metric
+from models.metric import Bend, geodesics, suited_metric
 from models.objectives.base import Method, Problem
 from models.objectives.flow_matching import PAIRING_PART, TransportFlowMatching, TransportSettings
 from models.paths import PathPoint
@@ -38,7 +38,12 @@ class MetricFlowMatching(TransportFlowMatching):
     """
 
     def __init__(
-        self, problem: Problem, settings: MetricSettings, *, progress: Progress = no_progress
+        self,
+        problem: Problem,
+        settings: MetricSettings,
+        *,
+        progress: Progress = no_progress,
+        bend: Bend | None = None,
     ) -> None:
         later = share(progress, PAIRING_PART, 1.0)
 
@@ -46,8 +51,14 @@ class MetricFlowMatching(TransportFlowMatching):
             return later(fraction, "Bending the paths towards the cells")
 
         super().__init__(problem, settings, progress=share(progress, 0.0, PAIRING_PART))
-        metric = suited_metric(np.concatenate(problem.states), seed=problem.seed, name=settings.metric)
-        self.bend = geodesics(problem, self.couplings, metric, progress=bending)
+        if bend is None:
+            metric = suited_metric(np.concatenate(problem.states), seed=problem.seed, name=settings.metric)
+            bend = geodesics(problem, self.couplings, metric, progress=bending)
+        self.bend = bend
+
+    def rebuilt(self, problem: Problem) -> "MetricFlowMatching":
+        """Make the objective anew on other cells, whose paths are bent as was learned."""
+        return MetricFlowMatching(problem, self.settings, bend=self.bend)
 
     def points(
         self, k: int, pairs: tuple[np.ndarray, np.ndarray], s: torch.Tensor, rng: np.random.Generator

@@ -145,6 +145,10 @@ class RollOut(Objective):
         self.crowd = _Crowd(problem) if settings.density else None
         self._seen: dict[float, tuple[torch.Tensor, torch.Tensor]] = {}
 
+    def rebuilt(self, problem: Problem) -> "RollOut":
+        """Make the objective anew on other cells; how fast cells typically move is known."""
+        return RollOut(problem, self.settings, clock=self.clock)
+
     @staticmethod
     def heads(dim: int, settings: TrainingSettings) -> dict[str, int]:
         return {"velocity": dim}

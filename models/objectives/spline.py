@@ -1,6 +1,6 @@
 """Flow matching along smooth curves through chains of cells of all times."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -103,6 +103,12 @@ class SplineFlowMatching(TransportFlowMatching):
         paths = (self.bundle, k, self.pulled[k] if self.pulled else None)
         where = s.numpy().astype(np.float64)
         return sampled(paths, pairs, where, shape=self.shape, noise=self.path.sigma, rng=rng)
+
+    def rebuilt(self, problem: Problem) -> "SplineFlowMatching":
+        """Make the objective anew on other cells, with paths of the form that was chosen."""
+        common = {item.name: getattr(self.settings, item.name) for item in fields(TransportSettings)}
+        shape = {name: getattr(self.shape, name) for name in ("curve", "smoothness", "pull")}
+        return SplineFlowMatching(problem, SplineSettings(**common, **shape))
 
     def _pulled(self, k: int) -> Pulled:
         rng = np.random.default_rng([self.problem.seed, STREAM, k])

@@ -46,6 +46,7 @@ class TransportPlans(TransportFlowMatching):
     """
 
     kind: ClassVar[str] = "pairs"
+    stackable: ClassVar[bool] = False
     evaluations: ClassVar[float] = 0.0
 
     def __init__(self, problem: Problem, settings: PlanSettings, *, progress: Progress = no_progress) -> None:

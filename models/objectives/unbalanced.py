@@ -1,9 +1,9 @@
 """Flow matching where cells multiply, die, or have no counterpart."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -110,6 +110,10 @@ class UnbalancedFlowMatching(FlowMatching):
         seed = self.problem.seed
         return couple(x0, x1, name="unbalanced", seed=seed, reg=settings.blur, reg_m=self.reg_m)
 
+    def rebuilt(self, problem: Problem) -> "UnbalancedFlowMatching":
+        """Make the objective anew on other cells, paired as strictly."""
+        return type(self)(problem, replace(self.settings, strictness=self.reg_m))
+
     def spoiled(self) -> str:
         return "this method leaves out cells without a counterpart"
 
@@ -140,6 +144,8 @@ class GrowthFlowMatching(FlowMatching):
     al., moscot, Nature 2025 (growth from genes as row marginals).
     """
 
+    shared: ClassVar[tuple[str, ...]] = ("clock", "unit", "growth_clock", "spread")
+
     def __init__(
         self, problem: Problem, settings: GrowthSettings, *, progress: Progress = no_progress
     ) -> None:
@@ -157,6 +163,10 @@ class GrowthFlowMatching(FlowMatching):
         scaled = [masses.log / unit for masses, unit in zip(self.masses, typical, strict=True)]
         values = np.concatenate(scaled)
         self.spread = max(float(values.std()), PART_OF_MEAN * abs(float(values.mean())), PART_OF_MEAN)
+
+    def rebuilt(self, problem: Problem) -> "GrowthFlowMatching":
+        """Make the objective anew on other cells, whose growth is held as equal."""
+        return type(self)(problem, replace(self.settings, reg_m=self.reg_m))
 
     @staticmethod
     def heads(dim: int, settings: TrainingSettings) -> dict[str, int]:
