@@ -95,7 +95,7 @@ def _size_findings(axis: TimeAxis) -> Iterator[Finding]:
             f"Leave such a time out by clearing its value in {TABLE}, or give it the value of its "
             "neighbour to merge the two.",
         )
-    if small and len(cells) > 1:
+    if small and len(cells) > 1 and cells.sum() >= SMALL:  # fewer in all are told as few cells
         yield warning(
             "small-time",
             f"Fewer than {SMALL} cells were taken at {_listed(small)}: rare cell types may be missing there.",

@@ -34,6 +34,12 @@ MATRIX_CODES = {
 }
 TIMED_MATRIX_CODES = {"cells-at-two-times", "depth-differs"}
 """Findings on the matrix that hold for one reading of the times."""
+SAID_BY = {
+    "duplicate-states": "duplicate-cells",
+    "states-at-two-times": "cells-at-two-times",
+    "tied-states": "tied-cells",
+}
+"""What was found in the states → what says the same of the expression that they were made from."""
 LEVELS = ("error", "warning", "note")
 
 
@@ -93,12 +99,14 @@ def inspect(
     axis, index, findings = read_axis(adata.obs, picked)
     if adata.X is None and adata.n_vars and earlier is not None:
         values, reason = str(earlier["values"]), str(earlier["values_reason"])
-        codes = MATRIX_CODES | (TIMED_MATRIX_CODES if _same_times(picked, earlier["roles"]) else set())
-        kept = [Finding(**row) for row in earlier["findings"] if row["code"] in codes]
+        lasting = MATRIX_CODES | (TIMED_MATRIX_CODES if _same_times(picked, earlier["roles"]) else set())
+        kept = [Finding(**row) for row in earlier["findings"] if row["code"] in lasting]
     else:
         values, reason = kind_of_values(adata.X)
         kept = list(matrix_findings(adata, values, reason, index=index))
     findings += [*_other_findings(adata, picked, axis=axis, index=index), *kept]
+    codes = {finding.code for finding in findings}
+    findings = [finding for finding in findings if SAID_BY.get(finding.code) not in codes]
     unique = sorted(dict.fromkeys(findings), key=lambda finding: LEVELS.index(finding.level))
     return Report(adata.n_obs, adata.n_vars, picked, axis, values, reason, tuple(unique))
 
