@@ -95,7 +95,7 @@ class Trajectories:
             last = f"{self.times[-1]:.4g} {self.unit}".strip()
             sentences.insert(
                 0,
-                f"{left[-1]:,} of {self.n_cells:,} trajectories ({left[-1] / self.n_cells:.0%}) have left "
+                f"{left[-1]:,} of {self.n_cells:,} trajectories ({left[-1] / self.n_cells:.1%}) have left "
                 f"the measured cells by t = {last} (the first at t = {first}); from there on they are "
                 "extrapolated.",
             )

@@ -6,7 +6,7 @@ from ui import flowing, maps, nav, pickers, state
 from ui.cellmap import cell_map
 
 work = state.require("snapshots", "embedding", "model")
-left, middle, right = st.columns([2, 4, 2], vertical_alignment="bottom")
+left, middle, right, last = st.columns([2, 3.4, 2.2, 2.2], vertical_alignment="bottom")
 with left:
     name = pickers.colour_by(work, computed=flowing.computed(work))
 with middle:
@@ -20,6 +20,7 @@ with right:
         key="drawn",
         bind="query-params",
     )
+with last:
     fade = flowing.fade_switch(work)
 
 grid = flowing.flow(work, time)

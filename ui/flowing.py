@@ -83,8 +83,9 @@ def caption(work: state.Workspace, grid: FlowGrid, *, time: float | None, name: 
         f"Where the model “{escape(work.entry.name)}” moves cells, {when}: each cell is pushed a little with "
         "the flow and placed among its nearest measured neighbours. Wider is faster, fainter where "
         f"neighbouring cells disagree (by more than half on {share:.0%} of the area); nothing is drawn where "
-        f"no cells were measured. {_members_said(work, grid)} {_map_said(work, time)} "
-        f"{colour_said(work, name)} {trust.time_note(work.snapshots)} {trust.sentence(work.entry)}"
+        f"no cells were measured. {colour_said(work, name)}\n\n"
+        f"{_members_said(work, grid)} {_map_said(work, time)} "
+        f"{trust.time_note(work.snapshots)} {trust.sentence(work.entry)}"
     )
 
 

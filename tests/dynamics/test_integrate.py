@@ -163,7 +163,9 @@ def test_cells_that_leave_the_data_stay_marked(rng):
     assert not result.inside[10].any()
     assert not result.inside[-1].any()
     assert not result.failed.any()
-    assert result.message.startswith("20 of 20 trajectories (100%) have left the measured cells by t = 3.142")
+    assert result.message.startswith(
+        "20 of 20 trajectories (100.0%) have left the measured cells by t = 3.142"
+    )
     np.testing.assert_allclose(result.xy, result.states)
 
 

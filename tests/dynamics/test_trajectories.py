@@ -97,7 +97,7 @@ def test_the_message_counts_who_left_and_when(snapshots):
         field, start, np.linspace(0, 6, 25), support=Placement(snapshots.states, snapshots.states), unit="day"
     )
     assert result.message.startswith(
-        "50 of 50 trajectories (100%) have left the measured cells by t = 6 day (the first"
+        "50 of 50 trajectories (100.0%) have left the measured cells by t = 6 day (the first"
     )
     assert (np.diff(result.n_left) >= 0).all()
     assert paths([[[0.0, 0]]]).message == ""

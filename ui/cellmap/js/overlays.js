@@ -145,7 +145,8 @@ export function arrowTraces(map, theme) {
   return [...traces, heads(map, tips, theme, 6)];
 }
 
-const LOOKS = { solid: 0.6, dot: 0.4, dash: 0.45 }; // how opaque
+const LOOKS = { solid: 0.6, dot: 0.5, dash: 0.45 }; // how opaque
+const SPARSE = "1.5px,4.5px"; // sparser than Plotly's dots; in 3-D only those are known
 
 // Predicted paths: solid while they stay within the data and members agree, dotted from where members of an
 // ensemble part, dashed from where the path has left the data.
@@ -174,8 +175,9 @@ export function pathTraces(map, theme) {
     }
     push(listOf(colour, current), xy, -1, dims);
   }
+  const pattern = (dash) => (dash === "dot" && dims === 2 ? SPARSE : dash);
   return [...lists.values()].map(({ colour, dash, points }) =>
-    lineTrace(map, points, { color: colour, width: 1.4, dash }, { opacity: LOOKS[dash] }),
+    lineTrace(map, points, { color: colour, width: 1.4, dash: pattern(dash) }, { opacity: LOOKS[dash] }),
   );
 }
 
