@@ -212,7 +212,8 @@ def _state_findings(states: np.ndarray, index: np.ndarray, *, few_genes: bool) -
     whole = np.isfinite(states).all(axis=1)
     if whole.sum() <= 100 or states.shape[1] < 2:
         return
-    steps = ROUNDING * np.maximum(states[whole].std(axis=0, dtype=np.float64), np.finfo(np.float32).tiny)
-    found = copies(row_marks(np.rint(states[whole] / steps)), index[whole])
+    spread = states[whole].std(axis=0, dtype=np.float64)
+    marks = row_marks(np.rint(states[whole] / np.where(spread > 0, ROUNDING * spread, 1)))
+    found = copies(marks, index[whole])
     tied = few_genes and found.repeated > 0 and (found.is_tied or has_few_steps(states[whole]))
     yield from copy_findings(found, code="states", what="state", tied=tied)
