@@ -100,7 +100,8 @@ def report(rows: dict, found: dict[str, Snapshots], options: argparse.Namespace)
     head = "| method | " + " | ".join(found) + " | mean ratio | worst | mean headroom | CPU s a fit |"
     lines = [
         "Mean W1 over the held-out times (± sd over seeds), in brackets the ratio to torchcfm's OT-CFM on "
-        f"the same times. Methods besides {', '.join(MAIN)}: one seed, the middle time only unless all were asked.",
+        f"the same times. Methods besides {', '.join(MAIN)}: fewer seeds, and only the middle time unless "
+        "all were asked for.",
         "",
     ]
     lines += [head, "|" + "---|" * (len(found) + 5)]
