@@ -19,7 +19,7 @@ from jobs.cluster import number_of_workers
 from jobs.terminal import progress_line, say, show
 from models import checkpoint, fitting, folds, holdout, inputs, report, report_words, train
 from models.config import TrainConfig, from_assignments, knobs
-from models.methods import METHODS, find
+from models.methods import METHODS, find, usual_members
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -171,13 +171,14 @@ def run_validate(options: argparse.Namespace) -> None:
 
 def recipe(options: argparse.Namespace, method: str) -> TrainConfig:
     """Return the recipe that the options describe."""
-    return TrainConfig(
+    config = TrainConfig(
         method=method,
         settings=from_assignments(find(method).settings, options.set),
         seed=options.seed,
         dims=options.dims,
         whiten=options.whiten,
     )
+    return replace(config, members=usual_members(config) if options.members is None else options.members)
 
 
 def opened(path: Path) -> "AnnData":
@@ -301,6 +302,7 @@ def parser() -> argparse.ArgumentParser:
         "--method", default=TrainConfig.method, help="see `cli.py methods` (default: %(default)s)"
     )
     training.add_argument("--name", help="the model's name (default: from the output file)")
+    training.add_argument("--members", **MEMBERS)
     training.add_argument("--set", **SET)
     simulating = _command(commands, run_simulate, "FILE", "MODEL", output=".h5ad")
     simulating.add_argument(
@@ -330,10 +332,17 @@ def parser() -> argparse.ArgumentParser:
     add("--workers", type=int, metavar="N", help="processes on this machine (default: as many as cores)")
     add("--fast", action="store_true", help="distances from draws of cells only, not over all cells")
     add("--no-null-checks", action="store_true", help="without shuffled, reversed and split times")
+    add("--members", **MEMBERS)
     add("--set", **SET)
     return top
 
 
+MEMBERS = {
+    "type": int,
+    "metavar": "N",
+    "help": "models of the ensemble, which tells how sure the result is; 1: none (default: 5 where they can "
+    "be trained together, else 1)",
+}
 SET = {
     "action": "append",
     "default": [],

@@ -173,7 +173,8 @@ def recipe_of(entry: ModelEntry) -> TrainConfig:
     if entry.about.get("config"):
         return TrainConfig.from_json(entry.about["config"])
     known = checkpoint.read_card(entry.path)
-    return TrainConfig(known["method"], known["settings"], known["seed"], known["dim"], known["whiten"])
+    given = (known[name] for name in ("method", "settings", "seed", "dim", "whiten", "members"))
+    return TrainConfig(*given)
 
 
 def _check_same(shots: Snapshots, entry: ModelEntry) -> None:

@@ -80,7 +80,7 @@ def _trained(model: Trained, group: range, *, keeper: Keeper, progress: Progress
     parts = _objectives(model.objective, seeds, progress)
     nets, stacked = [model.fresh(seed=seed) for seed in seeds], model.stacks
     net = stack(nets) if stacked else nets[0]
-    settings = _lighter(model.settings) if stacked else model.settings
+    settings = lighter(model.settings) if stacked else model.settings
     objective = Members(parts, batch=settings.batch) if stacked else parts[0]
     phases = [Phase(objective, model.steps, settings.learning_rate, settles=False)]
     phases += [Phase(later, n, rate, settles=False) for later, n, rate in objective.refinements()]
@@ -99,7 +99,8 @@ def _objectives(objective: Objective, seeds: Sequence[int], progress: Progress) 
     return parts
 
 
-def _lighter(settings: TrainingSettings) -> TrainingSettings:
+def lighter(settings: TrainingSettings) -> TrainingSettings:
+    """Return the settings of stacked members: the same, with fewer pairs per step."""
     return replace(settings, batch=max(round(PART_OF_BATCH * settings.batch), LEAST_BATCH))
 
 

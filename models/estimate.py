@@ -25,14 +25,15 @@ from models import metric, networks
 from models.adam import AdamW
 from models.clock import N_FEATURES
 from models.config import TrainConfig
+from models.ensemble import lighter
 from models.loop import DRAW, WINDOW
-from models.methods import find, settings_of
+from models.methods import find, settings_of, stacks
 from models.objectives.action_matching import ActionMatching
 from models.objectives.auto import CELLS, MOST_FOLDS, PRIOR, QUICK, AutoFlowMatching
 from models.objectives.base import Objective, Problem, TrainingSettings
 from models.objectives.bridges import SHARPEST, USUAL, BridgeFlowMatching
 from models.objectives.cnf import Likelihood
-from models.objectives.flow_matching import FlowMatching
+from models.objectives.flow_matching import LEAST_MOVEMENT, FlowMatching
 from models.objectives.genot import Descendants
 from models.objectives.metric import MetricFlowMatching
 from models.objectives.rollout import CLOCK_CELLS, RollOut
@@ -108,9 +109,40 @@ def estimate(sizes: Sizes, config: TrainConfig, *, pass_s: float) -> Estimate:
         "fine-tuning": tuned * pass_s * _rolled(sizes),
         "judging": JUDGE_PASSES * each,
     }
+    early = max(steps - 4 * WINDOW, 0)
+    parts["ensemble"], saved = 0.0, early * each
+    if config.members > 1:
+        once, every = _members(config, sizes, parts, each=each, pass_s=pass_s)
+        parts["ensemble"] = once + steps * every
+        saved += early * every
     total = sum(parts.values())
-    saved = max(steps - 4 * WINDOW, 0) * each
-    return Estimate(total, total - saved, _bytes(objective, settings, sizes), parts)
+    return Estimate(total, total - saved, _bytes(config, sizes), parts)
+
+
+def _members(
+    config: TrainConfig, sizes: Sizes, parts: Mapping[str, float], *, each: float, pass_s: float
+) -> tuple[float, float]:
+    """Seconds that the other members of an ensemble take once, and in every step.
+
+    Parameters
+    ----------
+    parts, each
+        Seconds that the model itself takes, by what they are spent on, and in every step.
+    """
+    objective, settings = find(config.method).objective, settings_of(config)
+    n = config.members - 1
+    if not stacks(config):
+        return n * (parts["pairing"] + parts["preparing"] + parts["fine-tuning"]), n * each
+    light = lighter(settings)
+    name = coupling(objective, settings, sizes)
+    near = "assignment" if name in LEAST_MOVEMENT else name
+    paired = sum(pairing_seconds(near, n0, n1, dim=sizes.dim) for n0, n1 in pairwise(sizes.counts))
+    pulled = issubclass(objective, AutoFlowMatching) or getattr(settings, "pull", 0)
+    bent = 4 * (sizes.n_times - 1) * _pulling(sizes) if pulled else 0.0
+    weight = _n_weights(_shape(settings, sizes))
+    share = (OVERHEAD + n * light.batch * weight) / (OVERHEAD + settings.batch * weight)
+    drawn = n * _drawing(objective, light, sizes) / 2
+    return n * (paired + bent), passes(objective, settings, sizes) * pass_s * share + drawn
 
 
 def network(sizes: Sizes, config: TrainConfig) -> tuple[networks.Architecture | None, int]:
@@ -207,6 +239,8 @@ def _pairing(objective: type[Objective], settings: TrainingSettings, sizes: Size
 def pairing_seconds(name: str, n0: int, n1: int, *, dim: int) -> float:
     """Seconds for one pairing, from measurements at 300 to 8,000 cells a time."""
     most, entries = max(n0, n1), n0 * n1
+    if name == "assignment":
+        return 3e-5 * (1 + dim / 100) * most
     if name == "clock":
         return pairing_seconds("exact", min(n0, CLOCK_CELLS), min(n1, CLOCK_CELLS), dim=dim)
     if name == "independent":
@@ -272,8 +306,9 @@ def _pulling(sizes: Sizes) -> float:
     return 0.02 + 1.2e-6 * CELLS * sizes.dim * min(sizes.n_cells, 5_000) / 5_000 * 12
 
 
-def _bytes(objective: type[Objective], settings: TrainingSettings, sizes: Sizes) -> int:
+def _bytes(config: TrainConfig, sizes: Sizes) -> int:
     """Largest arrays that are held at once, added up."""
+    objective, settings = find(config.method).objective, settings_of(config)
     name = coupling(objective, settings, sizes)
     pairing = max(_pairing_bytes(name, n0, n1, dim=sizes.dim) for n0, n1 in pairwise(sizes.counts))
     kept = sum(24 * _n_pairs(name, n0, n1) for n0, n1 in pairwise(sizes.counts))
@@ -285,7 +320,9 @@ def _bytes(objective: type[Objective], settings: TrainingSettings, sizes: Sizes)
     at_once = 6 * batch * shape.width * (shape.depth + 1) * FLOAT * max(1.0, objective.evaluations / 2)
     if issubclass(objective, Likelihood):
         at_once *= sizes.dim
-    return int(sizes.data_bytes + pairing + kept + states + 5 * weights * FLOAT + drawn + at_once)
+    own = kept + sizes.n_cells * sizes.dim * FLOAT + 5 * weights * FLOAT
+    several = (config.members - 1) * own + (drawn + at_once if config.members > 1 else 0)
+    return int(sizes.data_bytes + pairing + kept + states + 5 * weights * FLOAT + drawn + at_once + several)
 
 
 def _n_weights(shape: networks.Architecture) -> int:
@@ -318,7 +355,7 @@ def obstacle(sizes: Sizes, config: TrainConfig, *, room: int | None = None) -> s
     method, settings = find(config.method), settings_of(config)
     if why := method.why_not(n_times=sizes.n_times, dim=sizes.dim):
         return why
-    if why := _refused(config):
+    if why := method.why_no_ensemble(config.members) or _refused(config):
         return why
     entries = max(n0 * n1 for n0, n1 in pairwise(sizes.counts))
     if coupling(method.objective, settings, sizes) == "exact" and 24 * entries > EXACT_MEMORY:
@@ -326,7 +363,7 @@ def obstacle(sizes: Sizes, config: TrainConfig, *, room: int | None = None) -> s
             f"An exact pairing needs {24e-9 * entries:.0f} GB here; {EXACT_MEMORY / 1e9:.0f} GB are allowed. "
             "Choose another pairing of cells, under Advanced."
         )
-    needed, room = _bytes(method.objective, settings, sizes), room or machine_bytes()
+    needed, room = _bytes(config, sizes), room or machine_bytes()
     if needed > room:
         return (
             f"This training needs about {needed / 1e9:.1f} GB of memory; a worker here has "

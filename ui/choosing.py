@@ -1,17 +1,18 @@
 """Choosing how to learn: a question, a method that answers it, and the method's settings."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
 
 from models import noise_preview
-from models.config import MAX_SEED, TrainConfig, from_mapping
+from models.config import MAX_MEMBERS, MAX_SEED, TrainConfig, from_mapping
 from models.estimate import Sizes
-from models.methods import METHODS
+from models.methods import METHODS, stacks, usual_members
 from models.objectives.base import PURPOSES, Method
 from models.objectives.bridges import BridgeSettings
-from ui import cache, estimating, forms, state
+from ui import cache, estimating, forms, state, theme
 from ui.text import escape
 
 ADDRESS = "method"  # in the address: the chosen method, so that a link or a reload brings it back
@@ -20,8 +21,9 @@ ADDRESS = "method"  # in the address: the chosen method, so that a link or a rel
 def choose(work: state.Workspace) -> TrainConfig:
     """Draw the questions, the methods that answer the chosen one and their settings; return the recipe."""
     asked, answered, states, about = (st.container() for _ in range(4))
-    with states:
+    with states, st.expander("States, seed and ensemble"):
         dims, whiten, seed = _states(work)
+        below_them = st.container()
     sizes = estimating.sizes(work, dims)
     asked_for = st.query_params.get(ADDRESS)
     linked = asked_for if asked_for in METHODS else TrainConfig.method
@@ -37,7 +39,9 @@ def choose(work: state.Workspace) -> TrainConfig:
     if name != linked:
         st.query_params[ADDRESS] = name
     changed = forms.changed(method.settings, settings)
-    return TrainConfig(method=name, settings=changed, seed=seed, dims=dims, whiten=whiten)
+    config = TrainConfig(method=name, settings=changed, seed=seed, dims=dims, whiten=whiten)
+    with below_them:
+        return replace(config, members=_members(config))
 
 
 def of_purpose(purpose: str) -> list[str]:
@@ -106,23 +110,43 @@ def _about(method: Method) -> None:
 
 def _states(work: state.Workspace) -> tuple[int | None, bool, int]:
     """Draw what all methods share: dimensions, their weights, and the seed."""
-    with st.expander("States and seed"):
-        dims = _dims(work)
-        whiten = st.toggle(
-            "Give every dimension the same weight",
-            key="whiten",
-            help="Scales each dimension to unit variance. Off: leading components keep their greater weight.",
-        )
-        seed = st.number_input(
-            "Seed",
-            min_value=0,
-            max_value=MAX_SEED,
-            value=0,
-            step=1,
-            key="seed",
-            help="The same seed gives the same model.",
-        )
+    dims = _dims(work)
+    whiten = st.toggle(
+        "Give every dimension the same weight",
+        key="whiten",
+        help="Scales each dimension to unit variance. Off: leading components keep their greater weight.",
+    )
+    seed = st.number_input(
+        "Seed",
+        min_value=0,
+        max_value=MAX_SEED,
+        value=0,
+        step=1,
+        key="seed",
+        help="The same seed gives the same model.",
+    )
     return dims, whiten, int(seed)
+
+
+def _members(config: TrainConfig) -> int:
+    """Draw how many members the ensemble has; nothing for a method that cannot have one."""
+    if METHODS[config.method].why_no_ensemble(2):
+        return 1
+    usual = usual_members(config)
+    picked = st.number_input(
+        "Ensemble members",
+        min_value=1,
+        max_value=MAX_MEMBERS,
+        value=usual,
+        step=1,
+        key=f"members-{config.method}-{usual}",
+        help="Several copies of the model, each trained on your cells drawn again at random. Where copies "
+        "disagree, the result depends on which cells happened to be measured, and the figures fade. "
+        "1: no ensemble, and nothing is known of that.",
+    )
+    if not stacks(config):
+        theme.hint("Each member takes as long as the model itself: with these settings none are cheap.")
+    return int(picked)
 
 
 def _dims(work: state.Workspace) -> int | None:

@@ -52,12 +52,16 @@ def draw(work: state.Workspace, config: TrainConfig) -> bool:
         st.error(escape(why, limit=600), icon=":material/block:")
         return False
     found = of(work, config)
-    most = max(found.parts, key=found.parts.get)
+    most = max((part for part in found.parts if part != "ensemble"), key=found.parts.get)
     chief = f", mostly for {WORDS[most]}" if most in WORDS and found.seconds >= 10 else ""
     busy = " Much else runs now, so expect longer." if os.getloadavg()[0] > BUSY * os.cpu_count() else ""
+    several = ""
+    if config.members > 1:
+        part = found.parts["ensemble"] / found.seconds
+        several = f" {part:.0%} of it is for the other {config.members - 1} members of the ensemble."
     theme.hint(
         f"Takes {words(found)} and {memory(found)} of memory on this machine when nothing else runs{chief}."
-        f"{busy}"
+        f"{several}{busy}"
     )
     return True
 

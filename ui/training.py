@@ -10,7 +10,7 @@ from dynamics.roles import Roles
 from dynamics.snapshots import Snapshots, is_ordered
 from jobs.client import Job
 from models.config import TrainConfig
-from models.methods import METHODS
+from models.methods import METHODS, usual_members
 from ui import cache, comparing, estimating, jobs_panel, nav, state, theme
 from ui.text import count, duration, escape
 
@@ -63,6 +63,7 @@ def cli_line(work: state.Workspace, config: TrainConfig, name: str) -> str:
         words += ["--dims", str(config.dims)]
     if config.whiten:
         words.append("--whiten")
+    words += ["--members", str(config.members)]
     for setting, value in config.settings.items():
         words += ["--set", f"{setting}={'auto' if value is None else value}"]
     return ".venv/bin/python " + shlex.join(words)
@@ -145,11 +146,17 @@ def planned(work: state.Workspace, config: TrainConfig, *, methods: Sequence[str
     """List the trainings of several methods, each with one seed or more."""
     plans = []
     for method in methods:
-        recipe = config if method == config.method else replace(config, method=method, settings={})
+        recipe = config if method == config.method else _usual(config, method)
         for seed in range(config.seed, config.seed + seeds):
             more = f", seed {seed}" if seeds > 1 else ""
             plans.append(Plan(replace(recipe, seed=seed), f"{_data_name(work)} · {method}{more}"))
     return plans
+
+
+def _usual(config: TrainConfig, method: str) -> TrainConfig:
+    """Return the recipe of another method with its usual settings, and an ensemble where that is cheap."""
+    recipe = replace(config, method=method, settings={}, members=1)
+    return replace(recipe, members=min(config.members, usual_members(recipe)))
 
 
 def _together(work: state.Workspace, plans: Sequence[Plan]) -> str:
