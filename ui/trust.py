@@ -63,7 +63,8 @@ def moment(shots: Snapshots, time: float) -> str:
     near = int(np.argmin(np.abs(shots.axis.values - time)))
     if np.isclose(shots.axis.values[near], time):
         return escape(shots.axis.name(near))
-    return escape(f"{time:.4g} {shots.unit}".strip())
+    unit = "" if shots.unit == "index" else shots.unit
+    return escape(f"{time:.4g} {unit}".strip())
 
 
 def time_note(shots: Snapshots) -> str:

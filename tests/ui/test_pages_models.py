@@ -158,6 +158,14 @@ def test_an_ensemble_says_where_its_members_disagree(workspace, kind):
     assert set(table.index) <= {"down", r"up\*"}
 
 
+def test_an_ensemble_as_it_is_trained_is_told_on_both_pages(workspace):
+    query = with_model(workspace, course(), config=replace(QUICK, members=3))
+    assert "the 3 members of the ensemble disagree" in words(open_page("flow", **query))
+    app = open_page("trajectories", **query)
+    assert "the 3 members of the ensemble part" in words(app)
+    assert not app.exception
+
+
 def test_without_an_ensemble_its_absence_is_said(workspace):
     query = with_model(workspace, course())
     app = open_page("flow", **query, colour=pickers.ENSEMBLE)
@@ -201,8 +209,16 @@ def test_cells_are_followed_beyond_the_measured_times_only_when_asked(workspace)
     assert "extrapolated in time" in words(app)
     assert "to 4.5 day" in words(app).replace("\\", "")
     assert "at the end (extrapolated in time)" in words(app)
+    assert app.selectbox[0].options[-1].startswith("day 3")  # cells of the last time have a future now
     app.segmented_control(key="direction").set_value(following.BACKWARD).run()
     assert "to -1.5 day" in words(app).replace("\\", "")
+
+
+def test_beyond_the_last_of_ordered_times_has_no_unit(workspace):
+    app = open_page("trajectories", **with_model(workspace, course(), time_as="index"))
+    (further,) = (slider for slider in app.slider if slider.label.startswith("Follow beyond"))
+    further.set_value(0.5).run()
+    assert "to 2.5." in words(app).replace("\\", "")
 
 
 def test_training_is_a_job_with_the_recipe_of_the_form(workspace):
