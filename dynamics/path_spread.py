@@ -78,6 +78,10 @@ class EndTypes:
     high: np.ndarray
     depends: float
 
+    def __post_init__(self) -> None:
+        for array in (self.share, self.low, self.high):
+            array.flags.writeable = False
+
 
 def path_spread(
     velocity_field: "VelocityField",

@@ -170,8 +170,8 @@ def caption(work: state.Workspace, begin: Start, paths: Trajectories) -> str:
         f"Paths predicted by the model “{escape(work.entry.name)}” for {begin.words}{some}, from "
         f"{trust.moment(work.snapshots, begin.time)} to {trust.moment(work.snapshots, begin.until)}. "
         f"{escape(paths.message or 'All paths stay among measured cells.', limit=600)} "
-        "A path has the colour of the type it ends among; it is dashed from where it has left the measured "
-        f"cells{beyond}; cells that have left the others do not count below from there on. "
+        "A path has the colour of the type it ends among. It is dashed from where it has left the measured "
+        f"cells{beyond}; cells that have left the measured ones do not count below. "
         f"{_members_said(work, paths)} "
         f"{trust.time_note(work.snapshots)} {trust.sentence(work.entry)}"
     )
