@@ -97,7 +97,7 @@ def split_check(snapshots: Snapshots, config: TrainConfig) -> SplitCheck:
     here, there, next_ = (snapshots.states[rows][:, : model.dim] for rows in (*halves, snapshots.rows(other)))
     pushed, _ = holdout.push(model, here, 0.0, gap)
     return SplitCheck(
-        time=snapshots.axis.labels[k],
+        time=snapshots.axis.name(k),
         moved=float(np.linalg.norm(pushed - here, axis=1).mean()),
         floor=metrics.w1(here, there),
         step=metrics.w1(here, next_[:: -(-len(next_) // CELLS)]),

@@ -276,7 +276,7 @@ def _times(report: Report, name: str) -> list[dict[str, Any]]:
     judged = dict(_judged_times(report, name))
     for k in report.plan.held_out:
         few = min(axis.n_cells[k - 1], axis.n_cells[k])
-        one = judged.get(k) or verdict.untestable(f"{axis.name(k)} cannot be tested: only {few} cells")
+        one = judged.get(k) or verdict.untestable(f"cannot be tested on {axis.name(k)}: only {few} cells")
         cells = {"cells": report.naive[k].draws.m} if k in report.naive else {}
         told.append({"method": name, "held_out": axis.labels[k], **cells, **one.to_json()})
     return told

@@ -123,11 +123,11 @@ def _judged(
     finds = moved.above(0) and closer
     verdict = "no-better"
     if not math.isfinite(against_line.mean):
-        return untestable(f"{name}: cannot be told, too few cells")
+        return untestable(f"cannot be tested on {name}: too few cells")
     if against_copy.above(0):
         verdict, text = "worse", f"predicts {name} worse than copying the time before"
     elif not moved.above(0):
-        text = f"{name}: nothing to predict, no more change from the time before than among its own cells"
+        text = f"has nothing to predict at {name}: cells differ as much within a time as between times"
     elif closer and against_line.below(0) and against_line.mean < math.log(1 - MARGIN):
         verdict, text = "better", f"predicts {name} clearly better than {line}"
     elif not closer:

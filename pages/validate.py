@@ -9,7 +9,9 @@ st.title("Validate", anchor=False)
 theme.lead("Are these arrows true? The model is learned again without a time, and judged on its real cells.")
 
 known = reporting.told(work)
-reporting.start(work, known)
+busy = reporting.going_on(work)
+if known is None and not busy:
+    reporting.start(work, known)
 if known is not None:
     reporting.verdict(known)
     if known["rows"]:
@@ -26,4 +28,7 @@ if known is not None:
 st.subheader("What the snapshots leave open", anchor=False)
 assuming.panel(work)
 if known is not None:
-    reporting.download(work, known)
+    st.subheader("The report itself", anchor=False)
+    reporting.download(known)
+    if not busy:
+        reporting.start(work, known)

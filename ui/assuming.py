@@ -21,6 +21,8 @@ WHY = (
     "they agree, the answer comes from the data; where they do not, it comes from the assumption."
 )
 NAMED = 4
+MUCH = 0.1
+"""Share of the cells from which an answer counts as one of the assumption."""
 
 
 def panel(work: state.Workspace) -> None:
@@ -57,7 +59,7 @@ def _say(known: Mapping[str, Any]) -> None:
         return
     share = known["direction_depends"]
     theme.finding(
-        "warning" if share > 0.25 else "good",
+        "warning" if share > MUCH else "good",
         f"Direction: depends on the assumption for {share:.0%} of the cells",
         f"Median cosine between the directions of two models: {known['median_cosine']:.2f}. A direction "
         "depends on the assumption where that is below one half: 60° apart.",
@@ -66,7 +68,7 @@ def _say(known: Mapping[str, Any]) -> None:
     fate = known["fate_depends"]
     if fate is not None:
         theme.finding(
-            "warning" if fate > 0.25 else "good",
+            "warning" if fate > MUCH else "good",
             f"Fate: depends on the assumption for {fate:.0%} of the cells",
             "For these cells not all models end among the same cell type at the last time.",
             _most(known, "fate_depends"),

@@ -34,18 +34,20 @@ def told(work: state.Workspace) -> Told | None:
     return found if found and "times" in found else None
 
 
-def start(work: state.Workspace, known: Told | None) -> None:
-    """Draw the running report, or the choices and the button that start one."""
+def going_on(work: state.Workspace) -> bool:
+    """Draw the report that is being made, or one that failed; return whether one is being made."""
     job = validating.latest(work.entry)
-    if job is not None and not job.over:
+    if job is not None and (not job.over or job.state in ("failed", "interrupted")):
         jobs_panel.show(job.id, plot=False)
-        return
-    if job is not None and job.state in ("failed", "interrupted"):
-        jobs_panel.show(job.id, plot=False)
+    return job is not None and not job.over
+
+
+def start(work: state.Workspace, known: Told | None) -> None:
+    """Draw the choices and the button that start a report."""
     own, n_times = work.model.method, work.snapshots.n_times
     usual = [name for name in ("auto", "ot-cfm") if name != own and n_times > 2]
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        others = st.multiselect(
+        others = n_times > 2 and st.multiselect(
             "Compare with",
             [name for name, method in METHODS.items() if name != own and _fits(method, work)],
             default=usual[:1],
@@ -58,9 +60,10 @@ def start(work: state.Workspace, known: Told | None) -> None:
             type="primary" if known is None else "secondary",
             key=f"report-{work.entry.id}",
         )
-    st.caption(validating.cost(work.entry, n_times=n_times, n_methods=1 + len(others), checks=True))
+    n_methods = 1 + len(others or ())
+    st.caption(validating.cost(work.entry, n_times=n_times, n_methods=n_methods, checks=True))
     if pressed:
-        validating.submit(work.entry, methods=others)
+        validating.submit(work.entry, methods=others or ())
         st.rerun()
 
 
@@ -73,13 +76,13 @@ def verdict(known: Told) -> None:
     summary = known["summary"][0]
     theme.finding(
         LEVELS[summary["verdict"]],
-        WORDS[summary["verdict"]],
+        _word(summary),
         _sentence(f"This method {summary['verdict_text']}."),
         _motion(summary),
     )
     rows = [row for row in known["times"] if row["method"] == summary["method"]]
     for row in rows if len(rows) > 1 else ():
-        theme.finding(LEVELS[row["verdict"]], _time(known, row), _sentence(row["verdict_text"]) + ".", "")
+        theme.finding(LEVELS[row["verdict"]], _time(row), _sentence(row["verdict_text"]) + ".", "")
 
 
 def _motion(summary: Mapping[str, Any]) -> str:
@@ -104,6 +107,9 @@ def times(known: Told) -> None:
         else None
         for time in held_out
     }
+    if not moved:
+        st.caption("There is no motion between these times, so no share of it to draw.")
+        return
     figure = validation.headroom_by_time(known["times"], line, unit=_unit(known))
     saving.figure(figure, name="headroom-by-time", alt="Headroom of every method at every held-out time")
     st.caption(HEADROOM)
@@ -122,7 +128,7 @@ def methods(known: Told) -> None:
     for one in known["summary"]:
         rows[_title(one["method"])] = {
             "W1": f"{one['w1_mean']:.3g}",
-            "Verdict": WORDS[one["verdict"]],
+            "Verdict": _word(one),
             "Seconds a training": f"{one['train_seconds']:.0f}",
         }
     st.table({key: {escape(name): row[key] for name, row in rows.items()} for key in rows[NAIVE["copy"]]})
@@ -229,7 +235,7 @@ def alarms(known: Told) -> None:
     overview.findings(known["alarms"])
 
 
-def download(work: state.Workspace, known: Told) -> None:
+def download(known: Told) -> None:
     """Draw the ways to keep the report: a file, and the line that makes it again."""
     with st.container(horizontal=True):
         st.download_button(
@@ -249,9 +255,15 @@ def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _time(known: Told, row: Mapping[str, Any]) -> str:
-    cells = f" · {count(row['cells'], 'cell')} a side" if "cells" in row else ""
-    return f"{row['held_out']} {_unit(known)}{cells}".replace("  ", " ")
+def _time(row: Mapping[str, Any]) -> str:
+    cells = f" · draws of {count(row['cells'], 'cell')} a side" if "cells" in row else ""
+    return f"{_word(row)}{cells}"
+
+
+def _word(one: Mapping[str, Any]) -> str:
+    """Return the verdict in a few words; without motion there is nothing that a line could be better at."""
+    still = one["verdict"] == "no-better" and one["headroom"] is None
+    return "Nothing to predict" if still else WORDS[one["verdict"]]
 
 
 def _unit(known: Told) -> str:
