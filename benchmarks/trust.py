@@ -181,7 +181,7 @@ def rule(options: argparse.Namespace, known: dict) -> Rows:
     """Apply the rule where the right verdict is known."""
     with farm(workers=options.workers) as run:
         for kind in ("still", "straight", "bent"):
-            for n in (60, 300):
+            for n in (60, 200):
                 for method in ("ot-cfm", "spline-cfm"):
                     for seed in range(options.seeds):
                         key = f"{kind}|{n}|{method}|{seed}"
