@@ -186,7 +186,7 @@ class TrainConfig:
     whiten: bool = False
     """Scale every dimension to unit variance instead of all by one number."""
     members: int = 1
-    """Models of the ensemble: the model itself, and others trained on resampled cells with other seeds."""
+    """Models of the ensemble: the model itself, and others trained on random halves of the cells."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.seed, int) or not 0 <= self.seed <= MAX_SEED:

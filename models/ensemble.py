@@ -8,14 +8,14 @@ from torch import nn
 from dynamics.errors import Stopped
 from dynamics.field import Progress, no_progress, share
 from models.adam import AdamW, StackedAdamW
-from models.bootstrap import member_seed, resampled
+from models.halves import halved, member_seed
 from models.loop import PAIRING_SHARE, Phase, start, train
 from models.objectives.base import Objective, TrainingSettings
 from models.objectives.members import Members
 from models.resume import Keeper
 from models.stacked import stack, unstack
 
-PART_OF_BATCH = 1 / 8
+PART_OF_BATCH = 3 / 16
 """Pairs that each further member looks at in a step, over those of the model itself."""
 LEAST_BATCH = 16
 
@@ -48,11 +48,12 @@ def keepers(keeper: Keeper, members: int) -> list[Keeper]:
 def others(model: Trained, members: int, *, progress: Progress = no_progress) -> tuple[nn.Module, ...]:
     """Train the further members of an ensemble: each from other cells, weights and draws.
 
-    Each is trained on a bootstrap of the cells, paired anew. Standardisation, clock, architecture, settings
-    and number of steps are those of the model itself, which is left as it is: it is the same, bit for bit,
-    with an ensemble and without. Where the objective allows it the members are stacked and trained as one,
-    each with 3/16 of the pairs per step and, where cells are paired so that they move least, by a quicker
-    pairing; both change little in how far the members part (benchmarks/ensemble.py).
+    Each is trained on a random half of the cells, paired anew (`halved`). Standardisation, clock,
+    architecture, settings and number of steps are those of the model itself, which is left as it is: it is
+    the same, bit for bit, with an ensemble and without. Where the objective allows it the members are stacked
+    and trained as one, each with 3/16 of the pairs per step and, where cells are paired so that they move
+    least, by a quicker pairing: so they part about as far as models of independent measurements do
+    (benchmarks/ensemble.py).
 
     Parameters
     ----------
@@ -62,7 +63,7 @@ def others(model: Trained, members: int, *, progress: Progress = no_progress) ->
     References
     ----------
     Lakshminarayanan, Pritzel and Blundell, Simple and scalable predictive uncertainty estimation using deep
-    ensembles, NeurIPS 2017; Efron, Ann. Statist. 1979 (bootstrap).
+    ensembles, NeurIPS 2017.
     """
     further, step = range(1, members), max(members - 1 if model.stacks else 1, 1)
     groups = [further[first : first + step] for first in range(0, len(further), step)]
@@ -90,12 +91,12 @@ def _trained(model: Trained, group: range, *, keeper: Keeper, progress: Progress
 
 
 def _objectives(objective: Objective, seeds: Sequence[int], progress: Progress) -> list[Objective]:
-    """Ask for the same on a bootstrap of the cells for each seed."""
+    """Ask for the same on a half of the cells for each seed."""
     parts = []
     for done, seed in enumerate(seeds):
         if not progress(PAIRING_SHARE * done / len(seeds), f"pairing cells ({done + 1} of {len(seeds)})"):
             raise Stopped
-        parts.append(objective.again(resampled(objective.problem, seed=seed)))
+        parts.append(objective.again(halved(objective.problem, seed=seed)))
     return parts
 
 

@@ -132,11 +132,12 @@ def _members(
     objective, settings = find(config.method).objective, settings_of(config)
     n = config.members - 1
     if not stacks(config):
-        return n * (parts["pairing"] + parts["preparing"] + parts["fine-tuning"]), n * each
+        return n * (parts["pairing"] / 2 + parts["preparing"] + parts["fine-tuning"]), n * each
     light = lighter(settings)
     name = coupling(objective, settings, sizes)
     near = "assignment" if name in LEAST_MOVEMENT else name
-    paired = sum(pairing_seconds(near, n0, n1, dim=sizes.dim) for n0, n1 in pairwise(sizes.counts))
+    halves = pairwise((n + 1) // 2 for n in sizes.counts)
+    paired = sum(pairing_seconds(near, n0, n1, dim=sizes.dim) for n0, n1 in halves)
     pulled = issubclass(objective, AutoFlowMatching) or getattr(settings, "pull", 0)
     bent = 4 * (sizes.n_times - 1) * _pulling(sizes) if pulled else 0.0
     weight = _n_weights(_shape(settings, sizes))

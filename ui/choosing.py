@@ -140,8 +140,8 @@ def _members(config: TrainConfig) -> int:
         value=usual,
         step=1,
         key=f"members-{config.method}-{usual}",
-        help="Several copies of the model, each trained on your cells drawn again at random. Where copies "
-        "disagree, the result depends on which cells happened to be measured, and the figures fade. "
+        help="Several copies of the model, each further one trained on a random half of your cells. Where "
+        "copies disagree, the result depends on which cells happened to be measured, and the figures fade. "
         "1: no ensemble, and nothing is known of that.",
     )
     if not stacks(config):

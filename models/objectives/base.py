@@ -99,8 +99,8 @@ class Problem:
     seed: int
     prior_growth: tuple[np.ndarray, ...] | None = None
     """Growth rate expected of each cell from its genes, per unit of time, (n_k,) at each time."""
-    resampled: bool = False
-    """These are cells drawn again from those measured, for another member of an ensemble."""
+    halved: bool = False
+    """These are a random half of the cells measured, for a further member of an ensemble."""
     notes: list[str] = field(default_factory=list)
     """What an objective wants said with the model, one sentence each."""
 

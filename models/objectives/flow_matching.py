@@ -12,7 +12,7 @@ from torch.nn import functional
 from dynamics.coupling import Coupling, couple
 from dynamics.errors import SettingsError, Stopped
 from dynamics.field import Progress, no_progress
-from models import bootstrap
+from models import halves
 from models.clock import Clock, typical_speeds
 from models.config import knob
 from models.objectives.base import Batches, Method, Objective, Problem, TrainingSettings
@@ -126,9 +126,9 @@ class FlowMatching(Objective):
         return self.coupled(x0, x1, self.pairing(settings))
 
     def coupled(self, x0: np.ndarray, x1: np.ndarray, name: str) -> Coupling:
-        """Pair cells by a coupling; resampled ones quickly where they are to move least."""
-        if self.problem.resampled and name in LEAST_MOVEMENT:
-            return bootstrap.paired(x0, x1, seed=self.problem.seed)
+        """Pair cells by a coupling; of a further member quickly, where they are to move least."""
+        if self.problem.halved and name in LEAST_MOVEMENT:
+            return halves.paired(x0, x1, seed=self.problem.seed)
         return couple(x0, x1, name=name, seed=self.problem.seed)
 
     def draw(self, rng: np.random.Generator, *, steps: int, batch: int) -> Batches:

@@ -1,4 +1,4 @@
-"""One objective on several bootstraps of the cells, learned by as many networks at once."""
+"""One objective on several draws of the cells, learned by as many networks at once."""
 
 from collections.abc import Sequence
 
