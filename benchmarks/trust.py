@@ -1,6 +1,6 @@
 """What the report on a model is worth: true and shuffled times, known truths, bands, and flags.
 
-    OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks.trust ../shared/data [PART …] [--write]
+    OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks.trust ../shared/data [--parts PART …] [--write]
 
 Parts: `reports` (verdicts on every course), `shuffled` (20 permutations of the time labels of three courses),
 `rule` (error rates of the rule on simulated courses whose answer is known), `bands` (share of held-out
@@ -42,7 +42,7 @@ Kept = dict[str, dict]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("parts", nargs="*", default=list(PARTS), metavar="PART")
+    parser.add_argument("--parts", nargs="*", default=list(PARTS), metavar="PART")
     parser.add_argument("--method", default="auto")
     parser.add_argument("--files", nargs="*", default=[], metavar="NAME")
     parser.add_argument("--seeds", type=int, default=20, help="simulated courses of each kind")
@@ -60,7 +60,7 @@ def main() -> None:
         lines = PARTS[part][2](mine)
         print("\n".join(lines))
         if options.write:
-            results.write(PARTS[part][0], f"python -m benchmarks.trust FOLDER {part}", lines)
+            results.write(PARTS[part][0], f"python -m benchmarks.trust FOLDER --parts {part}", lines)
 
 
 Rows = Iterator[tuple[str, dict]]
