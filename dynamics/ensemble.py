@@ -39,3 +39,21 @@ def consensus(field: "VelocityField", states: np.ndarray, *, times: float | np.n
     agreed = np.full(len(states), np.nan)
     np.divide(np.linalg.norm(total, axis=1), length, out=agreed, where=length > 0)
     return np.minimum(agreed, 1.0)
+
+
+def spread(field: "VelocityField", states: np.ndarray, *, times: float | np.ndarray) -> np.ndarray:
+    """Return how far the velocities of an ensemble's members lie apart at each cell, (n,) float64.
+
+    Root mean square over the members of the distance of their velocities from the mean, in state units per
+    unit of time; zero where there is one member only.
+
+    Parameters
+    ----------
+    states : (n, dim)
+        In the data's coordinates.
+    times : scalar or (n,)
+        One time for all cells, or that of each, in the data's unit.
+    """
+    members = members_of(field)
+    velocity = np.stack([evaluate(member, times, states).astype(np.float64) for member in members])
+    return np.sqrt(np.square(velocity - velocity.mean(axis=0)).sum(axis=2).mean(axis=0))

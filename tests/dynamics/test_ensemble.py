@@ -5,7 +5,7 @@ import pytest
 import torch
 from fields import Function, Linear
 
-from dynamics.ensemble import consensus, members_of
+from dynamics.ensemble import consensus, members_of, spread
 
 
 def constant(*velocity):
@@ -54,3 +54,24 @@ def test_each_cell_is_asked_at_its_own_time():
     turning = Function(2, lambda t, x: torch.ones_like(x) * (1 if t < 1 else -1))
     agreed = consensus(Several(still, turning), STATES, times=np.array([0.0, 1.0, 2.0]))
     np.testing.assert_allclose(agreed, [1, 0, 0])
+
+
+@pytest.mark.parametrize(
+    ("velocities", "expected"),
+    [
+        ([(1, 2)], 0),
+        ([(1, 0), (1, 0), (1, 0)], 0),
+        ([(3, 0), (-3, 0)], 3),
+        ([(3, 4), (-3, -4), (0, 0)], 5 * (2 / 3) ** 0.5),
+    ],
+)
+def test_spread_in_closed_form(velocities, expected):
+    field = Several(*(constant(*map(float, velocity)) for velocity in velocities))
+    np.testing.assert_allclose(spread(field, STATES, times=0.0), expected, rtol=1e-6)
+
+
+def test_spread_follows_the_units_of_the_states_and_the_time_of_each_cell():
+    turning = Function(2, lambda t, x: torch.ones_like(x) * (1000.0 if t < 1 else -1000.0))
+    still = Function(2, lambda t, x: 1000.0 * torch.ones_like(x))
+    found = spread(Several(still, turning), STATES, times=np.array([0.0, 1.0, 2.0]))
+    np.testing.assert_allclose(found, [0, 1000 * 2**0.5, 1000 * 2**0.5], rtol=1e-6)
