@@ -34,14 +34,23 @@ def workspace(tmp_path, monkeypatch):
     return Workspace()
 
 
-def course(*, genes: int = 4, types: bool = True, axes: int = 2, untimed: int = 0) -> AnnData:
-    """90 cells moving along the first axis in three days; the last `untimed` cells have no day."""
+def course(
+    *,
+    genes: int = 4,
+    types: bool = True,
+    axes: int = 2,
+    untimed: int = 0,
+    times: tuple[float, ...] = (0.0, 1.0, 3.0),
+    cells: int = 30,
+) -> AnnData:
+    """Return `cells` a day that move along the first axis; the last `untimed` cells have no day."""
     rng = np.random.default_rng(0)
-    days = np.repeat([0.0, 1.0, 3.0], 30)
-    states = rng.normal(size=(90, 5)).astype(np.float32)
+    days = np.repeat(np.asarray(times, float), cells)
+    n = len(days)
+    states = rng.normal(size=(n, 5)).astype(np.float32)
     states[:, 0] += 3 * days
     days[len(days) - untimed :] = np.nan
-    obs = pd.DataFrame({"day": days}, index=[f"c{k}" for k in range(90)])
+    obs = pd.DataFrame({"day": days}, index=[f"c{k}" for k in range(n)])
     if types:
         obs["cell_type"] = pd.Categorical(np.where(states[:, 1] > 0, "up*", "down"))
     adata = AnnData(obs=obs)
@@ -49,7 +58,7 @@ def course(*, genes: int = 4, types: bool = True, axes: int = 2, untimed: int = 
         expression = np.abs(states[:, :genes]).astype(np.float32)
         adata = AnnData(expression, obs=obs, var=pd.DataFrame(index=[f"Gene{k}" for k in range(genes)]))
     adata.obsm["X_pca"] = states
-    adata.obsm["X_umap"] = states[:, :axes] + rng.normal(size=(90, axes)).astype(np.float32) / 10
+    adata.obsm["X_umap"] = states[:, :axes] + rng.normal(size=(n, axes)).astype(np.float32) / 10
     return adata
 
 
@@ -83,7 +92,7 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("page", ["train", "library", "flow", "trajectories"])
+@pytest.mark.parametrize("page", ["train", "library", "validate", "flow", "trajectories"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_page_shows_a_model_of_every_kind_of_data(workspace, kind, page):
     app = open_page(page, **with_model(workspace, course(**KINDS[kind])))
