@@ -60,7 +60,11 @@ def main() -> None:
         lines = PARTS[part][2](mine)
         print("\n".join(lines))
         if options.write:
-            results.write(PARTS[part][0], f"python -m benchmarks.trust FOLDER --parts {part}", lines)
+            results.write(
+                PARTS[part][0],
+                f"python -m benchmarks.trust FOLDER --parts {part} --method {options.method}",
+                lines,
+            )
 
 
 Rows = Iterator[tuple[str, dict]]
