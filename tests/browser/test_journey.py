@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from dynamics import read
 from jobs.client import Jobs
+from models.config import TrainConfig
 from tests.serving import Server, serve
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
@@ -255,3 +256,34 @@ def test_the_app_is_readable_on_a_phone(visit, trained):
         settled(page)
         wide = page.evaluate("document.documentElement.scrollWidth")
         assert wide <= 390, f"{address} is {wide} px wide"
+
+
+def arc(folder: Path, *, n_times: int) -> Path:
+    """Write cells that run along an arc: straight lines between two times cut the corner."""
+    rng = np.random.default_rng(0)
+    days = np.repeat(np.arange(n_times), 80)
+    states = 0.3 * rng.normal(size=(len(days), 3)).astype(np.float32)
+    states[:, 0] += 4 * np.cos(np.pi * days / 4)
+    states[:, 1] += 4 * np.sin(np.pi * days / 4)
+    obs = pd.DataFrame({"day": days}, index=[f"c{k}" for k in range(len(days))])
+    read.write_h5ad(AnnData(obs=obs, obsm={"X_pca": states, "X_umap": states[:, :2]}), folder / "arc.h5ad")
+    return folder / "arc.h5ad"
+
+
+@pytest.mark.parametrize(
+    ("n_times", "said"), [(5, "Times dealt out at random: passed"), (2, "only two time points")]
+)
+def test_a_report_is_made_and_read(visit, server, tmp_path, n_times, said):
+    jobs = Jobs(server.folder)
+    opened = jobs.submit("ingest", {"source": str(arc(tmp_path, n_times=n_times)), "name": "arc.h5ad"})
+    dataset = jobs.wait(opened, LONG / 1000).result["dataset"]
+    config = TrainConfig("ot-cfm", {"steps": 100}, members=3).to_json()
+    trained = jobs.submit("train", {"dataset": dataset, "config": config, "name": "arc"}, dataset=dataset)
+    model = jobs.wait(trained, LONG / 1000).result["model"]
+    page = visit(f"/validate?dataset={dataset}&model={model}")
+    page.get_by_role("button", name="Make the report").click()
+    page.get_by_text(said).first.wait_for(timeout=LONG)
+    settled(page)
+    expect(page.get_by_role("button", name="Download the report (JSON)")).to_be_visible()
+    page.goto(page.url.replace("/validate?", "/flow?"))
+    expect(page.get_by_text("Tested without" if n_times > 2 else said).first).to_be_visible()
