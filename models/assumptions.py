@@ -158,9 +158,7 @@ def _mean_cosine(velocities: Sequence[np.ndarray]) -> np.ndarray:
     return np.where(slow, np.nan, cosine).astype(np.float32)
 
 
-def _end_types(
-    snapshots: Snapshots, found: Assumed, groups: np.ndarray, names: Sequence[str]
-) -> np.ndarray:
+def _end_types(snapshots: Snapshots, found: Assumed, groups: np.ndarray, names: Sequence[str]) -> np.ndarray:
     """Type of most of the nearest measured cells of each end, (m,)."""
     ends = Trajectories(
         times=snapshots.axis.values[-1:].copy(),
