@@ -345,3 +345,68 @@ def test_a_training_state_is_not_a_model(tmp_path):
         container.read_state(tmp_path / "s", key="other")
     with pytest.raises(ModelError, match="another kind"):
         checkpoint.load(tmp_path / "s")
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory):
+    """A file with an ensemble of three."""
+    path = tmp_path_factory.mktemp("models") / "several.safetensors"
+    config = TrainConfig("growth-cfm", {"steps": 10, "width": 8, "depth": 1, "reg_m": 1.0}, members=3)
+    checkpoint.save(fit(drifting(40), config), path)
+    return path.read_bytes()
+
+
+def test_only_an_ensemble_is_written_in_the_newer_format(sound, several, tmp_path):
+    assert parts(sound)[0]["format"] == container.OLDEST
+    assert "members" not in parts(sound)[0]
+    assert parts(several)[0]["format"] == container.FORMAT
+    for content, members in ((sound, 1), (several, 3)):
+        (tmp_path / "m").write_bytes(content)
+        assert checkpoint.read_card(tmp_path / "m")["members"] == members
+        assert len(checkpoint.load(tmp_path / "m").members) == members
+
+
+def test_tables_are_kept_once(several):
+    _, tensors = parts(several)
+    assert [name for name in tensors if name.endswith("growth_unit")] == ["net.growth_unit"]
+    of_first = {name.removeprefix("net.") for name in tensors if name.startswith("net.")} - {"growth_unit"}
+    for member in (1, 2):
+        start = f"members.{member}."
+        assert {name.removeprefix(start) for name in tensors if name.startswith(start)} == of_first
+
+
+@pytest.mark.parametrize("members", [0, 1, -3, 33, 10**9, True, "3", 2.0, None, [3]])
+def test_an_impossible_number_of_members_is_refused(several, members, tmp_path):
+    header, tensors = parts(several)
+    refused(packed(header | {"members": members}, tensors), tmp_path, "members")
+    with pytest.raises(ModelError, match="members"):
+        checkpoint.read_card(tmp_path / "hostile.safetensors")
+
+
+def test_members_other_than_the_header_says_are_refused(several, tmp_path):
+    header, tensors = parts(several)
+    name = "members.2.trunk.0.weight"
+    for other in (2, 4):
+        refused(packed(header | {"members": other}, tensors), tmp_path, "members")
+    without = {key: value for key, value in header.items() if key != "members"}
+    refused(packed(without, tensors), tmp_path, "not those of its network")
+    refused(packed(header, {key: value for key, value in tensors.items() if key != name}), tmp_path, name)
+    for change in (
+        {name: tensors[name][:, :-1].copy()},
+        {name: tensors[name].astype(np.float64)},
+        {"members.1.growth_unit": tensors["net.growth_unit"]},
+        {"members.3.trunk.0.weight": tensors[name]},
+        {"members.0.trunk.0.weight": tensors[name]},
+        {"members.02.trunk.0.weight": tensors[name]},
+    ):
+        refused(packed(header, tensors | change), tmp_path, "not those of its network")
+    refused(packed(header, tensors | {name: tensors[name] * np.inf}), tmp_path, "not finite")
+    header["members"] = 2
+    refused(packed(header, {key: v for key, v in tensors.items() if key != name}), tmp_path, "members.2")
+
+
+def test_a_method_without_a_network_has_no_members(tmp_path):
+    model = fit(drifting(20), TrainConfig("ot"))
+    checkpoint.save(model, tmp_path / "m")
+    header, tensors = parts((tmp_path / "m").read_bytes())
+    refused(packed(header | {"members": 2}, tensors), tmp_path, "ensemble of 2 members")

@@ -70,6 +70,21 @@ def test_memory_counts_the_big_arrays():
     assert seconds(TrainConfig(), with_data).bytes - seconds(TrainConfig()).bytes == 10**9
 
 
+@pytest.mark.parametrize("method", [name for name in METHODS if METHODS[name].objective.evaluations])
+@pytest.mark.parametrize("sizes", [SMALL, LARGE])
+def test_an_ensemble_costs_more_and_less_than_its_members_apart(method, sizes):
+    alone, few, many = (seconds(TrainConfig(method, members=n), sizes) for n in (1, 3, 5))
+    assert alone.parts["ensemble"] == 0
+    assert alone.seconds < few.seconds < many.seconds < 5 * alone.seconds
+    assert alone.least_seconds < many.least_seconds <= many.seconds
+    assert alone.bytes < few.bytes < many.bytes
+    assert sum(many.parts.values()) == pytest.approx(many.seconds)
+    if method in ("auto", "ot-cfm"):
+        assert many.seconds < 2 * alone.seconds
+    if method == "neural-ode":
+        assert many.parts["ensemble"] > 3.9 * alone.parts["training"]
+
+
 def test_a_pass_is_measured_in_seconds():
     network, batch = estimate.network(SMALL, TrainConfig())
     assert 1e-6 < estimate.pass_seconds(network, batch) < 10
@@ -85,6 +100,8 @@ def test_a_pass_is_measured_in_seconds():
         (TrainConfig("ot-cfm", {"fine_tune": 10}), SMALL, ""),
         (TrainConfig("action-matching", {"growth": True, "fine_tune": 10}), SMALL, "Set fine_tune to 0"),
         (TrainConfig("action-matching", {"growth": True}), SMALL, ""),
+        (TrainConfig("ot", members=2), SMALL, "Set members to 1"),
+        (TrainConfig("ot-cfm", members=32), SMALL, ""),
         *((TrainConfig(method), SMALL, "") for method in METHODS),
     ],
 )
