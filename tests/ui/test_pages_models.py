@@ -20,7 +20,7 @@ from jobs.workspace import Workspace
 from models import checkpoint
 from models.cell_model import CellModel
 from models.config import TrainConfig
-from models.methods import METHODS
+from models.methods import METHODS, usual_members
 from models.objectives.base import PURPOSES
 from models.train import fit
 from tests.ui.test_pages_start_data import add, open_page, words
@@ -238,7 +238,9 @@ def test_training_is_a_job_with_the_recipe_of_the_form(workspace):
     (job,) = Jobs(workspace.home).list()
     assert (job.task, job.dataset) == ("train", dataset.id)
     assert job.params["config"]["settings"] == {"steps": 30}
+    assert job.params["config"]["members"] == 5
     assert "--set steps=30" in job.params["cli"]
+    assert "--members 5" in job.params["cli"]
     assert "Waiting" in words(app)
 
 
@@ -251,6 +253,7 @@ def quick(method):
 @pytest.mark.parametrize("method", METHODS)
 def test_the_line_below_the_form_trains_the_same_model(workspace, tmp_path, method):
     config = TrainConfig(method, quick(method), seed=3)
+    config = replace(config, members=min(usual_members(config), 2))
     query = with_model(
         workspace, course(untimed=5), config=config, time_unit="h", time_values={"0": 0.0, "1": 2.0}
     )
@@ -262,6 +265,28 @@ def test_the_line_below_the_form_trains_the_same_model(workspace, tmp_path, meth
     parts = [replaced.get(word, word) for word in training.shlex.split(line)[2:]]
     assert main([*parts, "--quiet"]) == 0
     assert out.read_bytes() == workspace.model(query["model"]).path.read_bytes()
+
+
+def test_an_ensemble_is_usual_where_it_is_cheap_and_said_to_cost_where_it_is_not(workspace):
+    dataset = add(workspace, course())
+    app = open_page("train", dataset=dataset.id)
+    assert app.number_input(key="members-auto-5").value == 5
+    assert "for the other 4 members of the ensemble" in words(app)
+    app.number_input(key="members-auto-5").set_value(1).run()
+    assert "of the ensemble" not in words(app)
+    app = open_page("train", dataset=dataset.id, method="neural-ode")
+    assert app.number_input(key="members-neural-ode-1").value == 1
+    assert "Each member takes as long as the model itself" in words(app)
+    app = open_page("train", dataset=dataset.id, method="ot")
+    assert not [one for one in app.number_input if one.key.startswith("members")]
+
+
+def test_several_methods_have_the_ensembles_that_are_cheap(workspace):
+    work = state.Workspace(workspace.dataset(add(workspace, course()).id))
+    for members, expected in ((5, [5, 5, 1, 1]), (3, [3, 3, 1, 1]), (1, [1, 1, 1, 1])):
+        config = TrainConfig("auto", members=members)
+        plans = training.planned(work, config, methods=["auto", "sf2m", "cnf", "ot"], seeds=1)
+        assert [plan.config.members for plan in plans] == expected
 
 
 @pytest.mark.parametrize("kind", KINDS)
