@@ -14,12 +14,14 @@ import numpy as np
 import torch
 from torchdiffeq import odeint
 
+from benchmarks import results
 from dynamics.integrate import integrate
 from dynamics.snapshots import Snapshots, from_arrays
 from models.config import TrainConfig
 from models.train import fit
 
 TIMES = np.linspace(0.0, 4.0, 100)
+STEPS = (8, 12, 16, 20, 24, 40)
 
 
 def branching(n_cells: int, seed: int = 0) -> Snapshots:
@@ -62,16 +64,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--cells", type=int, default=17_000)
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--methods", nargs="*", default=["ot-cfm", "spline-cfm"])
+    parser.add_argument("--write", action="store_true", help="put the table into RESULTS.md")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    lines = [
+        f"{options.cells:,} cells, 5 dimensions, {len(TIMES)} outputs; errors in spreads of the data.",
+        "",
+        "| field | solver | CPU s | error at the end, mean | largest | largest at any output |",
+        "|---|---|---|---|---|---|",
+    ]
+    told = [_compare(method, options, lines) for method in options.methods]
+    lines += ["", *told]
+    print("\n".join(lines))
+    if options.write:
+        results.write("Integration", f"python -m benchmarks.integration --rounds {options.rounds}", lines)
+
+
+def _compare(method: str, options: argparse.Namespace, lines: list[str]) -> str:
+    """Follow cells by the field of one method with every solver; add the rows and say what came out."""
     snapshots = branching(options.cells)
-    model = fit(snapshots, TrainConfig(method="ot-cfm"))
+    model = fit(snapshots, TrainConfig(method=method))
     x0 = snapshots.states[np.random.default_rng(0).integers(0, snapshots.n_cells, options.cells)].copy()
     truth = rk4(model, x0, 400)
     rows = {f"dopri5, {tol:g}": lambda tol=tol: dopri5(model, x0, tol) for tol in (1e-3, 1e-5)}
-    rows |= {
-        f"ours, {steps} steps": lambda steps=steps: rk4(model, x0, steps) for steps in (8, 12, 16, 20, 24, 40)
-    }
+    rows |= {f"ours, {steps} steps": lambda steps=steps: rk4(model, x0, steps) for steps in STEPS}
     taken: dict[str, list[float]] = {name: [] for name in rows}
     found = {}
     for _ in range(options.rounds):
@@ -80,21 +97,18 @@ def main() -> None:
             states = run()
             taken[name].append(time.process_time() - began)
             found[name] = errors(states, truth)
-    print(f"{options.cells:,} cells, 5 dimensions, {len(TIMES)} outputs")
-    print(f"{'method':<18}{'CPU s':>8}{'end, mean':>12}{'end, max':>12}{'any, max':>12}")
-    measured = {}
-    for name in rows:
-        measured[name] = statistics.median(taken[name]), *found[name]
-        print(
-            f"{name:<18}{measured[name][0]:>8.2f}"
-            + "".join(f"{value:>12.1e}" for value in measured[name][1:])
+    measured = {name: (statistics.median(taken[name]), *found[name]) for name in rows}
+    for name, (seconds, *off) in measured.items():
+        lines.append(
+            f"| {method} | {name} | {seconds:.2f} | " + " | ".join(f"{one:.1e}" for one in off) + " |"
         )
     reference = measured["dopri5, 1e-05"]
-    for k, which in ((1, "mean end error"), (2, "largest end error")):
+    said = []
+    for k, which in ((1, "mean"), (2, "largest")):
         equal = [name for name in rows if name.startswith("ours") and measured[name][k] <= reference[k]]
-        if equal:
-            ratio = reference[0] / measured[equal[0]][0]
-            print(f"at the {which} of dopri5 1e-5: {equal[0]}, {ratio:.1f} times less time")
+        ratio = f"{reference[0] / measured[equal[0]][0]:.1f} times" if equal else "not reached, times"
+        said.append(f"{ratio} less time at the {which} end error of dopri5 1e-5")
+    return f"- {method}: {'; '.join(said)}"
 
 
 if __name__ == "__main__":
