@@ -75,6 +75,18 @@ def test_the_same_seed_gives_the_same_file_byte_for_byte(course, model):
     assert other.read_bytes() != model.read_bytes()
 
 
+def test_the_members_of_an_ensemble_are_those_asked_for_or_the_usual_ones(course, capsys):
+    out = course.with_name("members.safetensors")
+    plain = ["train", str(course), "-o", str(out), "--method"]
+    words = [*plain, "ot-cfm", "--set", "steps=10"]
+    assert answer(capsys, *words)["members"] == 5
+    assert answer(capsys, *words, "--members", "2")["members"] == 2
+    assert answer(capsys, *words, "--members", "1")["members"] == 1
+    assert answer(capsys, *plain, "ot")["members"] == 1
+    assert cli.main([*words, "--members", "0"]) == 2
+    assert "members = 0: expected a whole number from 1" in capsys.readouterr().err
+
+
 def test_simulate_predicts_cells_at_the_asked_times(course, model, capsys):
     out = course.with_name("predicted.h5ad")
     words = ["simulate", str(course), str(model), "-o", str(out), "--from", "0", "--times", "0.5,2"]

@@ -11,10 +11,12 @@ from anndata import AnnData
 from dynamics import read
 from dynamics.errors import DataError, ModelError, Stopped
 from dynamics.inspect import inspect
+from dynamics.snapshots import from_arrays
 from jobs import work, work_models
 from jobs.workspace import Dataset, Workspace
 from models import checkpoint, container
 from models.config import TrainConfig
+from models.train import fit
 
 JOBS = "0123456789abcdef0123", "0123456789abcdef0124"
 QUICK = TrainConfig(settings={"steps": 30}).to_json()
@@ -166,6 +168,10 @@ def test_the_recipe_of_a_model_from_a_file_is_read_from_it(workspace: Workspace,
     assert work_models.recipe_of(entry).settings == settings
     assert settings.items() <= work_models.recipe_of(alone).settings.items()
     assert work_models.recipe_of(alone).method == "auto"
+    assert work_models.recipe_of(alone).members == 1
+    shots = from_arrays(np.eye(6, 2), [0.0, 0, 0, 1, 1, 1])
+    checkpoint.save(fit(shots, TrainConfig("i-cfm", {"steps": 10}, members=3)), entry.path)
+    assert work_models.recipe_of(alone).members == 3
 
 
 def test_other_assumptions_are_kept_beside_the_model(workspace: Workspace, dataset: Dataset) -> None:
