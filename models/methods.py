@@ -31,8 +31,8 @@ FAMILIES = (
     transport,
 )
 """In the order in which their methods are offered."""
-USUAL_MEMBERS = 5
 METHODS: dict[str, Method] = {method.name: method for family in FAMILIES for method in family.METHODS}
+USUAL_MEMBERS = 5
 
 
 def find(name: str) -> Method:

@@ -50,7 +50,8 @@ def fit(
     """Learn a velocity field from snapshots.
 
     The same snapshots, recipe and name give the same model, bit for bit, on the same machine, also when
-    training was interrupted and resumed from its checkpoint in between.
+    training was interrupted and resumed from its checkpoint in between. With an ensemble (`config.members`)
+    further members are trained after it; the model itself is the same as without.
 
     Parameters
     ----------
@@ -199,7 +200,7 @@ def _check_method(method: Method, snapshots: Snapshots, *, members: int) -> None
 
 def _parts(progress: Progress, config: TrainConfig) -> tuple[Progress, Progress]:
     """Part the progress between the model itself and the further members of its ensemble."""
-    alone = 1 / min(config.members, 2 if stacks(config) else config.members)
+    alone = 1 / (min(config.members, 2) if stacks(config) else config.members)
     return share(progress, 0.0, alone), share(progress, alone, 1.0)
 
 
