@@ -14,6 +14,7 @@ HOW = (
     "Learns again without one of the times between the first and the last, each in turn, and compares the "
     "prediction for it with its real cells."
 )
+TWO_TIMES = "Cannot be tested: only two time points."
 COMPARING_S = 8.0
 """Seconds that comparing one held-out time takes, beside training."""
 NULL_FOLDS = 6
@@ -42,6 +43,9 @@ def draw(entry: ModelEntry, *, n_times: int) -> None:
         if st.button("See the report", key=f"see-report-{entry.id}"):
             state.open_model(entry.id)
             nav.go("validate")
+        return
+    if n_times < 3:
+        st.caption(TWO_TIMES)
         return
     if job is not None and job.state in ("failed", "interrupted"):
         jobs_panel.show(job.id, compact=True)
