@@ -47,7 +47,8 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="put the table into RESULTS.md")
     options = parser.parse_args()
     lines = [
-        f"Processor seconds of a training alone and with {options.members} members, median (all rounds).",
+        f"Processor seconds of a training alone and with {options.members} members, median (all rounds); the "
+        "ratio is the median of those of the rounds.",
         f"Relative spread and mean consensus of the {options.members - 1} further members, and of as many "
         "models trained in full on independent measurements.",
         "",
@@ -61,7 +62,8 @@ def main() -> None:
             print(lines[-1], flush=True)
     print("\n".join(lines))
     if options.write:
-        command = f"python -m benchmarks.ensemble --rounds {options.rounds} --members {options.members}"
+        given = f"--rounds {options.rounds} --members {options.members} --methods {' '.join(options.methods)}"
+        command = f"python -m benchmarks.ensemble {given}"
         results.write("Cost and spread of ensembles", command, lines)
 
 
@@ -92,7 +94,7 @@ def _row(name: str, config: TrainConfig, options: argparse.Namespace) -> str:
     costs = [
         f"{statistics.median(one):.2f} ({', '.join(f'{s:.2f}' for s in one)})" for one in (alone, several)
     ]
-    ratio = statistics.median(several) / statistics.median(alone)
+    ratio = statistics.median(b / a for a, b in zip(alone, several, strict=True))
     figures = " | ".join(f"{found[k]:.2f}" for k in (0, 2, 1, 3))
     return f"| {name} | {config.method} | {' | '.join(costs)} | {ratio:.2f} | {figures} |"
 
