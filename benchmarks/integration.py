@@ -106,8 +106,8 @@ def _compare(method: str, options: argparse.Namespace, lines: list[str]) -> str:
     said = []
     for k, which in ((1, "mean"), (2, "largest")):
         equal = [name for name in rows if name.startswith("ours") and measured[name][k] <= reference[k]]
-        ratio = f"{reference[0] / measured[equal[0]][0]:.1f} times" if equal else "not reached, times"
-        said.append(f"{ratio} less time at the {which} end error of dopri5 1e-5")
+        ratio = f"{reference[0] / measured[equal[0]][0]:.1f} times less time at" if equal else "did not reach"
+        said.append(f"{ratio} the {which} end error of dopri5 1e-5")
     return f"- {method}: {'; '.join(said)}"
 
 
