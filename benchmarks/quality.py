@@ -23,6 +23,7 @@ from models import holdout, train
 from models.config import TrainConfig
 from models.holdout import headroom
 from models.methods import METHODS
+from models.report import call as report_call
 
 REFERENCE, MAIN = "torchcfm ot-cfm", ("auto", "ot-cfm")
 NAIVE = ("copy", "ot-midpoint", "noise-floor")
@@ -70,15 +71,11 @@ def _measure(name: str, shots: Snapshots, rows: dict, *, options: argparse.Names
             wanted += [(f"{name}|{method}|{k}|{t.config.seed}", _score, (shots, t)) for t in tasks]
     wanted = [one for one in wanted if one[0] not in rows]
     calls = [(shots, function, *arguments[1:]) for _, function, arguments in wanted]
-    for (key, _, _), got in zip(wanted, run(_call, calls), strict=True):
+    for (key, _, _), got in zip(wanted, run(report_call, calls), strict=True):
         rows[key] = [asdict(one) for one in got] if isinstance(got, list) else asdict(got)
         shown = "" if isinstance(got, list) else f"W1 {got.w1:.4f}, {got.train_seconds:.1f} s {got.chosen}"
         print(key, shown, flush=True)
         options.kept.write_text(json.dumps(rows))
-
-
-def _call(shots: Snapshots, function, *arguments):
-    return function(shots, *arguments)
 
 
 def _score(shots: Snapshots, task: holdout.Task) -> holdout.Score:

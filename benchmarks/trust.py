@@ -29,13 +29,13 @@ from models.calibration import calibrate
 from models.config import TrainConfig
 from models.folds import Look, trial
 from models.holdout import Task
+from models.methods import USUAL_MEMBERS
 from models.train import fit
 
 SHUFFLED = ("emt_latent10", "sim_threegene_growth_2d", "reprogramming_3day")
 PERMUTATIONS = 20
 SIMULATED = ("sim_threegene_growth_2d", "sim_threegene_growth_3d", "sim_boolode_gsd", "sim_dyngen_branching")
 TRUTH = "sim_dyngen_branching"
-MEMBERS = 5
 Kept = dict[str, dict]
 
 
@@ -75,7 +75,7 @@ Rows = Iterator[tuple[str, dict]]
 
 def reports(options: argparse.Namespace, known: dict) -> Rows:
     """Make the whole report on every course, on as many processes as there are workers."""
-    config = TrainConfig(options.method, members=MEMBERS)
+    config = TrainConfig(options.method, members=USUAL_MEMBERS)
     with farm(workers=options.workers) as run:
         for name, shots in courses(options.folder, options.files, time_as="value").items():
             if name in known:
@@ -220,7 +220,7 @@ WORDS = ("better", "no-better", "worse")
 
 def bands(options: argparse.Namespace, known: dict) -> Rows:
     """Count real values inside the bands of the ensemble at held-out times of simulated courses."""
-    config = TrainConfig(options.method, members=MEMBERS)
+    config = TrainConfig(options.method, members=USUAL_MEMBERS)
     found = courses(options.folder, list(SIMULATED), time_as="value")
     found["demo"] = _demo()[1]
     with farm(workers=options.workers) as run:
@@ -245,7 +245,8 @@ def bands(options: argparse.Namespace, known: dict) -> Rows:
 def _band_lines(known: dict) -> list[str]:
     lines = [
         "Means and quartiles of every dimension at held-out times: share inside the 80 % bands of an "
-        f"ensemble of {MEMBERS}, and where each time's bands are corrected by what the other times call for.",
+        f"ensemble of {USUAL_MEMBERS}, and where each time's bands are corrected by what the other times "
+        "call for.",
         "",
         "| course | times | values | inside | factor | inside when corrected |",
         "|---|---|---|---|---|---|",
@@ -268,7 +269,7 @@ def flags(options: argparse.Namespace, known: dict) -> Rows:
 
 
 def _flagged(true: np.ndarray, shots: Snapshots) -> dict:
-    model = fit(shots, TrainConfig(members=MEMBERS))
+    model = fit(shots, TrainConfig(members=USUAL_MEMBERS))
     learned = velocity.evaluate(model, shots.times, shots.states).astype(float)
     lengths = np.linalg.norm(learned, axis=1) * np.linalg.norm(true, axis=1)
     told = lengths > 0

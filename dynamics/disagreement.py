@@ -70,7 +70,7 @@ def disagreement(
         for field in (first, second)
     )
     fast, quick = np.linalg.norm(v, axis=1), np.linalg.norm(w, axis=1)
-    slow = _slow(fast) | _slow(quick)
+    slow = hardly_moves(fast) | hardly_moves(quick)
     with np.errstate(invalid="ignore", divide="ignore"):
         angle = np.degrees(2 * np.arctan2(*_halves(v / fast[:, None], w / quick[:, None])))
         longer = 2 * (fast - quick) / (fast + quick)
@@ -93,7 +93,8 @@ def by_group(found: Disagreement, groups: np.ndarray, *, least: int = 5) -> list
     return sorted((row for row in rows if row[2] >= least), key=lambda row: (-row[1], row[0]))
 
 
-def _slow(speed: np.ndarray) -> np.ndarray:
+def hardly_moves(speed: np.ndarray) -> np.ndarray:
+    """Tell which cells a field hardly moves, (n,) bool, from the speed that it gives each: `SLOW`."""
     usual = np.median(speed) if len(speed) else 0.0
     return (speed < SLOW * usual) | (speed == 0)
 

@@ -7,6 +7,8 @@ import numpy as np
 from dynamics.velocity import evaluate
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from dynamics.field import VelocityField
 
 
@@ -29,11 +31,9 @@ def consensus(field: "VelocityField", states: np.ndarray, *, times: float | np.n
     times : scalar or (n,)
         One time for all cells, or that of each, in the data's unit.
     """
-    members = members_of(field)
     total = np.zeros(np.shape(states), np.float64)
     length = np.zeros(len(states), np.float64)
-    for member in members:
-        velocity = evaluate(member, times, states).astype(np.float64)
+    for velocity in _velocities(field, states, times):
         total += velocity
         length += np.linalg.norm(velocity, axis=1)
     agreed = np.full(len(states), np.nan)
@@ -45,15 +45,15 @@ def spread(field: "VelocityField", states: np.ndarray, *, times: float | np.ndar
     """Return how far the velocities of an ensemble's members lie apart at each cell, (n,) float64.
 
     Root mean square over the members of the distance of their velocities from the mean, in state units per
-    unit of time; zero where there is one member only.
-
-    Parameters
-    ----------
-    states : (n, dim)
-        In the data's coordinates.
-    times : scalar or (n,)
-        One time for all cells, or that of each, in the data's unit.
+    unit of time; zero where there is one member only. Parameters as for `consensus`.
     """
-    members = members_of(field)
-    velocity = np.stack([evaluate(member, times, states).astype(np.float64) for member in members])
+    velocity = np.stack(list(_velocities(field, states, times)))
     return np.sqrt(np.square(velocity - velocity.mean(axis=0)).sum(axis=2).mean(axis=0))
+
+
+def _velocities(
+    field: "VelocityField", states: np.ndarray, times: float | np.ndarray
+) -> "Iterator[np.ndarray]":
+    """Evaluate one member after the other, (n, dim) float64 each."""
+    for member in members_of(field):
+        yield evaluate(member, times, states).astype(np.float64)

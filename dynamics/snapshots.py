@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -80,6 +80,19 @@ class Snapshots:
     def rows(self, k: int) -> np.ndarray:
         """Positions of the cells of the `k`-th time, (n_k,)."""
         return np.flatnonzero(self.time_index == k)
+
+    def take(self, rows: np.ndarray) -> "Snapshots":
+        """Return some of the cells, in this order; all times stay on the axis."""
+        index, prior = self.time_index[rows], self.prior_growth
+        counts = np.bincount(index, minlength=self.n_times)
+        return replace(
+            self,
+            states=self.states[rows],
+            time_index=index,
+            axis=replace(self.axis, n_cells=tuple(int(n) for n in counts)),
+            cells=self.cells[rows],
+            prior_growth=None if prior is None else prior[rows],
+        )
 
     def at(self, k: int) -> np.ndarray:
         """States at the `k`-th time, (n_k, dim)."""

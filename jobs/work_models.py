@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from dynamics.roles import Roles
 from dynamics.snapshots import Snapshots
 from jobs import farm
 from jobs.work import say, workspace_of
-from jobs.workspace import ModelEntry
+from jobs.workspace import ModelEntry, Workspace
 from models import assumptions, checkpoint, container, fitting, folds, holdout, inputs, report
 from models.config import TrainConfig
 from models.train import fit
@@ -85,19 +85,13 @@ def validate(*, params: Mapping[str, Any], folder: Path, progress: Progress) -> 
         default all between two others; `seeds`: trainings for each, by default one; `methods`: further
         methods to be tested beside it, with their usual settings; `null_checks`: False leaves them out.
     """
-    workspace = workspace_of(folder)
-    dataset, entry = workspace.dataset(params["dataset"]), workspace.model(params["model"])
-    roles, config = Roles.from_json(dataset.roles), recipe_of(entry)
-    heard = _Heard(progress)
-    heard(0.0, "Reading the data")
-    adata = read.read_h5ad(dataset.file) if inputs.needs_genes(config) else read.read_cells(dataset.file)
-    shots = snapshots.from_anndata(adata, roles, dims=config.dims)
-    _check_same(shots, entry)
+    workspace, heard = workspace_of(folder), _Heard(progress)
+    entry, config, adata, roles, shots = _as_learned(workspace, params, heard)
     shots = inputs.complete(shots, config, adata=adata, roles=roles)
     model = checkpoint.load(entry.path)
     others = [name for name in params.get("methods", ()) if name != config.method]
     plan = report.Plan(
-        configs=(config, *(TrainConfig(name, dims=config.dims, whiten=config.whiten) for name in others)),
+        configs=(config, *(replace(config, method=name, settings={}) for name in others)),
         held_out=tuple(holdout.times_to_hold_out(shots, params.get("held_out"))),
         seeds=int(params.get("seeds", 1)),
         null_checks=bool(params.get("null_checks", True)),
@@ -122,14 +116,8 @@ def assume(*, params: Mapping[str, Any], folder: Path, progress: Progress) -> di
     params
         `dataset`, `model`: their ids.
     """
-    workspace = workspace_of(folder)
-    dataset, entry = workspace.dataset(params["dataset"]), workspace.model(params["model"])
-    roles, recipe = Roles.from_json(dataset.roles), recipe_of(entry)
-    heard = _Heard(progress)
-    heard(0.0, "Reading the data")
-    adata = read.read_cells(dataset.file)
-    shots = snapshots.from_anndata(adata, roles, dims=recipe.dims)
-    _check_same(shots, entry)
+    workspace, heard = workspace_of(folder), _Heard(progress)
+    entry, recipe, adata, roles, shots = _as_learned(workspace, params, heard)
     look, found = folds.look(adata, roles, shots), []
     names = assumptions.methods_for(shots)
     calls = [(shots, TrainConfig(name, {}, recipe.seed, whiten=recipe.whiten)) for name in names]
@@ -166,6 +154,20 @@ class _Heard:
     def again(self) -> None:
         """Report once more what was reported last."""
         say(self.progress, *self.last)
+
+
+def _as_learned(workspace: Workspace, params: Mapping[str, Any], progress: Progress) -> tuple:
+    """Return a model's entry and recipe, and the data, roles and snapshots that it was learned from.
+
+    The matrix is read only where the recipe needs genes.
+    """
+    dataset, entry = workspace.dataset(params["dataset"]), workspace.model(params["model"])
+    roles, config = Roles.from_json(dataset.roles), recipe_of(entry)
+    progress(0.0, "Reading the data")
+    adata = read.read_h5ad(dataset.file) if inputs.needs_genes(config) else read.read_cells(dataset.file)
+    shots = snapshots.from_anndata(adata, roles, dims=config.dims)
+    _check_same(shots, entry)
+    return entry, config, adata, roles, shots
 
 
 def recipe_of(entry: ModelEntry) -> TrainConfig:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from dynamics.disagreement import hardly_moves
 from dynamics.snapshots import Snapshots
 from dynamics.trajectories import Trajectories, nearest_type
 from dynamics.velocity import evaluate
@@ -25,8 +26,6 @@ ASSUMED = {
 MOST = 20_000
 """Cells at which the models are compared; of more, a fixed random choice."""
 STREAM = 18
-SLOW = 0.2
-"""A cell hardly moves where a model gives it less than this share of the model's median speed."""
 SAME_WAY = 0.5
 """Mean cosine below which the direction depends on the assumption: more than 60° apart."""
 FEWEST = 20
@@ -149,12 +148,11 @@ def _mean_cosine(velocities: Sequence[np.ndarray]) -> np.ndarray:
     """Mean cosine over all pairs, (m,): (|Σ u|² − k) / (k (k − 1)) of unit vectors u."""
     v = np.stack(velocities).astype(np.float64)
     speed = np.linalg.norm(v, axis=2)
-    usual = np.median(speed, axis=1, keepdims=True)
     with np.errstate(invalid="ignore", divide="ignore"):
         total = (v / speed[..., None]).sum(axis=0)
     k = len(v)
     cosine = ((total**2).sum(axis=1) - k) / (k * (k - 1))
-    slow = ((speed < SLOW * usual) | (speed == 0)).any(axis=0)
+    slow = np.any([hardly_moves(one) for one in speed], axis=0)
     return np.where(slow, np.nan, cosine).astype(np.float32)
 
 

@@ -109,14 +109,11 @@ def times_to_hold_out(snapshots: Snapshots, asked: Sequence[str] | None = None) 
 
 def without(snapshots: Snapshots, held_out: int) -> Snapshots:
     """Return the snapshots without one time."""
-    kept = np.flatnonzero(snapshots.time_index != held_out)
-    index = snapshots.time_index[kept]
-    axis = snapshots.axis
+    kept = snapshots.take(np.flatnonzero(snapshots.time_index != held_out))
+    index, axis = kept.time_index, snapshots.axis
     others = [k for k in range(snapshots.n_times) if k != held_out]
-    prior = snapshots.prior_growth
     return replace(
-        snapshots,
-        states=snapshots.states[kept],
+        kept,
         time_index=(index - (index > held_out)).astype(np.int32),
         axis=replace(
             axis,
@@ -124,8 +121,6 @@ def without(snapshots: Snapshots, held_out: int) -> Snapshots:
             values=axis.values[others],
             n_cells=tuple(axis.n_cells[k] for k in others),
         ),
-        cells=snapshots.cells[kept],
-        prior_growth=None if prior is None else prior[kept],
     )
 
 

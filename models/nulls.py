@@ -54,7 +54,7 @@ def thinned(snapshots: Snapshots, most: int = CELLS) -> Snapshots:
     for k in range(snapshots.n_times):
         rows = snapshots.rows(k)
         kept.append(rows if len(rows) <= most else rng.choice(rows, most, replace=False))
-    return _some(snapshots, np.sort(np.concatenate(kept)))
+    return snapshots.take(np.sort(np.concatenate(kept)))
 
 
 def permuted(snapshots: Snapshots, seed: int = 0) -> Snapshots:
@@ -88,7 +88,7 @@ def split_check(snapshots: Snapshots, config: TrainConfig) -> SplitCheck:
         n_cells=tuple(len(one) for one in halves),
     )
     dealt = replace(
-        _some(snapshots, kept[order]), time_index=index[order].astype(np.int32), axis=axis, prior_growth=None
+        snapshots.take(kept[order]), time_index=index[order].astype(np.int32), axis=axis, prior_growth=None
     )
     stand_in = "" if find(config.method).min_times <= 2 else STAND_IN
     if stand_in:
@@ -102,18 +102,4 @@ def split_check(snapshots: Snapshots, config: TrainConfig) -> SplitCheck:
         floor=metrics.w1(here, there),
         step=metrics.w1(here, next_[:: -(-len(next_) // CELLS)]),
         stand_in=stand_in,
-    )
-
-
-def _some(snapshots: Snapshots, rows: np.ndarray) -> Snapshots:
-    prior = snapshots.prior_growth
-    index = snapshots.time_index[rows]
-    counts = np.bincount(index, minlength=snapshots.n_times)
-    return replace(
-        snapshots,
-        states=snapshots.states[rows],
-        time_index=index,
-        cells=snapshots.cells[rows],
-        axis=replace(snapshots.axis, n_cells=tuple(int(n) for n in counts)),
-        prior_growth=None if prior is None else prior[rows],
     )

@@ -1,7 +1,7 @@
 """What held-out distances say, by one rule: better than straight lines, no better, worse than copying."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,16 +64,12 @@ class Judgement:
 
 def at_time(found: Sequence[Apart], beside: Naive, *, name: str) -> Judgement:
     """Judge a method at one held-out time, from one fit or several with other seeds."""
-    mean = np.mean([one.w1 for one in found], axis=0)
-    naive = {which: one.w1 for which, one in beside.apart.items()}
-    return _judged(*_figures(mean, naive, beside.draws), name=name)
+    return _compared(found, beside, lambda one: one.w1, name)
 
 
 def of_group(found: Sequence[Apart], beside: Naive, group: int, *, name: str) -> Judgement:
     """Judge a method on the real cells of one cell type at one held-out time."""
-    mean = np.mean([one.by_group[:, group] for one in found], axis=0)
-    naive = {which: one.by_group[:, group] for which, one in beside.apart.items()}
-    return _judged(*_figures(mean, naive, beside.draws), name=name)
+    return _compared(found, beside, lambda one: one.by_group[:, group], name)
 
 
 def overall(judged: Sequence[Judgement]) -> Judgement:
@@ -94,6 +90,15 @@ def untestable(text: str) -> Judgement:
 def plain(value: float | None, digits: int = 6) -> float | None:
     """Return a number with few digits; None where it is not finite."""
     return None if value is None or not math.isfinite(value) else float(f"{value:.{digits}g}")
+
+
+def _compared(
+    found: Sequence[Apart], beside: Naive, distance: Callable[[Apart], np.ndarray], name: str
+) -> Judgement:
+    """Judge one distance of each draw, (draws,), beside the same of the naive predictions."""
+    mean = np.mean([distance(one) for one in found], axis=0)
+    naive = {which: distance(one) for which, one in beside.apart.items()}
+    return _judged(*_figures(mean, naive, beside.draws), name=name)
 
 
 def _figures(

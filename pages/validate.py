@@ -2,14 +2,14 @@
 
 import streamlit as st
 
-from ui import assuming, reporting, state, theme
+from ui import assuming, reporting, state, theme, validating
 
 work = state.require("snapshots", "model")
 st.title("Validate", anchor=False)
 theme.lead("Are these arrows true? The model is learned again without a time, and judged on its real cells.")
 
 known = reporting.told(work)
-busy = reporting.going_on(work)
+busy = validating.going_on(work.entry)
 if known is None and not busy:
     reporting.start(work, known)
 if known is not None:

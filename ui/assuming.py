@@ -10,7 +10,7 @@ from jobs.work_models import ASSUMPTIONS, UNKNOWN
 from models import container
 from models.assumptions import ASSUMED, FEWEST, SAME_WAY
 from models.methods import METHODS
-from ui import cache, jobs_panel, maps, state, theme, validating
+from ui import cache, maps, state, theme, validating
 from ui.cellmap import Levels, cell_map
 from ui.text import escape
 
@@ -28,12 +28,8 @@ MUCH = 0.1
 def panel(work: state.Workspace) -> None:
     """Draw the comparison, the job that makes it, or the button that starts that."""
     st.caption(WHY)
-    job = validating.latest(work.entry, "assume")
-    if job is not None and not job.over:
-        jobs_panel.show(job.id, plot=False)
+    if validating.going_on(work.entry, "assume"):
         return
-    if job is not None and job.state in ("failed", "interrupted"):
-        jobs_panel.show(job.id, plot=False)
     known = work.entry.about.get("assumptions")
     if known is None:
         if st.button("Train models with other assumptions", key=f"assume-{work.entry.id}"):

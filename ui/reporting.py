@@ -10,7 +10,7 @@ from dynamics.figures import validation
 from models import report_words
 from models.holdout import headroom
 from models.methods import METHODS
-from ui import jobs_panel, overview, saving, state, theme, validating
+from ui import overview, saving, state, theme, validating
 from ui.text import count, escape
 
 Told = Mapping[str, Any]
@@ -20,6 +20,11 @@ WORDS = {
     "no-better": "No better than a straight line",
     "worse": "Worse than copying",
     "untestable": "Cannot be tested",
+}
+NAIVE = {
+    "copy": "Copy of the time before",
+    "ot-midpoint": "Straight line between paired cells",
+    "noise-floor": "Noise floor",
 }
 HEADROOM = (
     "Headroom: the share of what could be gained over copying the time before. 100 % is the noise floor, "
@@ -32,14 +37,6 @@ def told(work: state.Workspace) -> Told | None:
     """Return the report that is kept with the open model; None where there is none, or an old one."""
     found = work.entry.about.get("validation")
     return found if found and "times" in found else None
-
-
-def going_on(work: state.Workspace) -> bool:
-    """Draw the report that is being made, or one that failed; return whether one is being made."""
-    job = validating.latest(work.entry)
-    if job is not None and (not job.over or job.state in ("failed", "interrupted")):
-        jobs_panel.show(job.id, plot=False)
-    return job is not None and not job.over
 
 
 def start(work: state.Workspace, known: Told | None) -> None:
@@ -135,13 +132,6 @@ def methods(known: Told) -> None:
     chosen = known["summary"][0].get("chosen")
     if chosen:
         st.caption(f"“auto” chose {escape(', '.join(chosen))}, from the other times only.")
-
-
-NAIVE = {
-    "copy": "Copy of the time before",
-    "ot-midpoint": "Straight line between paired cells",
-    "noise-floor": "Noise floor",
-}
 
 
 def _title(method: str) -> str:

@@ -70,6 +70,14 @@ def submit(entry: ModelEntry, *, methods: Sequence[str] = ()) -> None:
     state.jobs().submit("validate", params, title=f"Test {entry.name}", dataset=entry.dataset)
 
 
+def going_on(entry: ModelEntry, task: str = "validate") -> bool:
+    """Draw the latest job of a kind on a model if it goes on or failed; return whether it goes on."""
+    job = latest(entry, task)
+    if job is not None and (not job.over or job.state in ("failed", "interrupted")):
+        jobs_panel.show(job.id, plot=False)
+    return job is not None and not job.over
+
+
 def latest(entry: ModelEntry, task: str = "validate") -> Job | None:
     """Return the latest job of a kind on a model, if there was one lately."""
     listed = state.jobs().list(dataset=entry.dataset, limit=100) if entry.dataset else []
