@@ -12,6 +12,7 @@ from anndata import AnnData
 
 import cli
 from dynamics import read
+from models import train
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -73,6 +74,14 @@ def test_the_same_seed_gives_the_same_file_byte_for_byte(course, model):
     words = ["train", str(course), "-o", str(other), "--set", "steps=40", "--seed", "1", "--name", "model"]
     assert cli.main([*words, "--quiet"]) == 0
     assert other.read_bytes() != model.read_bytes()
+
+
+def test_training_says_what_else_the_motion_may_be(course, capsys):
+    words = ["train", str(course), "-o", str(course.with_name("alarmed.safetensors")), "--set", "steps=10"]
+    few = next(alarm for alarm in answer(capsys, *words)["alarms"] if "15" in alarm["message"])
+    assert set(few) == {"level", "code", "message", "fix"}
+    assert cli.main(words) == 0
+    assert few["message"] in capsys.readouterr().out
 
 
 def test_the_members_of_an_ensemble_are_those_asked_for_or_the_usual_ones(course, capsys):
@@ -167,7 +176,7 @@ def test_interrupting_leaves_nothing_half_written(course, monkeypatch, capsys):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli.train, "fit", interrupted)
+    monkeypatch.setattr(train, "fit", interrupted)
     out = course.with_name("interrupted.safetensors")
     assert cli.main(["train", str(course), "-o", str(out)]) == 130
     assert not list(out.parent.glob("*interrupted*"))

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-OWN = {"app", "cli", "pages", "ui", "jobs", "models", "dynamics"}
+OWN = {"app", "cli", "commands", "pages", "ui", "jobs", "models", "dynamics"}
 MAY_IMPORT = {
     "app": {"ui", "jobs"},
-    "cli": {"jobs", "models", "dynamics"},
+    "cli": {"commands", "dynamics"},
+    "commands": {"commands", "jobs", "models", "dynamics"},
     "pages": {"ui", "models", "dynamics"},
     "ui": {"ui", "jobs", "models", "dynamics"},
     "jobs": {"jobs", "models", "dynamics"},

@@ -148,11 +148,14 @@ def test_the_library_renames_deletes_and_restores(visit, trained):
     page.get_by_role("button", name="Undo").click()
     settled(page)
     expect(page.get_by_role("button", name="More")).to_have_count(1)
-    page.locator("[data-testid=stFileUploader] input[type=file]").set_input_files(
+    place = page.locator("[data-testid=stFileUploader] input[type=file]")
+    before = place.element_handle()
+    place.set_input_files(
         files=[{"name": "mine.safetensors", "mimeType": "application/octet-stream", "buffer": saved}]
     )
     expect(page.get_by_role("button", name="More")).to_have_count(2)
-    page.locator("[data-testid=stFileUploader] input[type=file]").set_input_files(
+    page.wait_for_function("before => !before.isConnected", arg=before)  # a new, empty place for the next
+    place.set_input_files(
         files=[{"name": "bad.safetensors", "mimeType": "application/octet-stream", "buffer": b"not a model"}]
     )
     expect(page.get_by_role("alert").first).to_be_visible()
