@@ -1,5 +1,6 @@
 """What every test may use."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +24,14 @@ def playwright() -> Iterator[Playwright]:
     """Playwright, started once: a second one beside it would not run."""
     with sync_playwright() as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+def own_main() -> Iterator[None]:
+    """Keep the main module: a script that AppTest ran would be run again by every process started later."""
+    main = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = main
 
 
 @pytest.fixture

@@ -55,6 +55,7 @@ def serve(folder: Path, *, cwd: Path = ROOT, within_s: float = 90) -> Server:
     options = {"port": port, "address": "127.0.0.1", "headless": "true", "fileWatcherType": "none"}
     words = [word for name, value in options.items() for word in (f"--server.{name}", str(value))]
     own = {"DRIFTSCOPE_HOME": str(folder), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    own["DRIFTSCOPE_WARM"] = "0"  # tests/jobs/test_warm.py
     log = folder / "server.log"
     with log.open("ab") as file:
         process = subprocess.Popen(

@@ -77,8 +77,16 @@ def train(page: Page) -> None:
         "Flow matching with optimal transport", exact=True
     ).click()  # the quickest with a network
     settled(page)
+    set_steps(page, 300)
     page.get_by_role("button", name="Train", exact=True).click()
     page.get_by_role("button", name="See the flow").wait_for(timeout=LONG)
+
+
+def set_steps(page: Page, steps: int) -> None:
+    box = page.get_by_role("spinbutton", name="Training steps")
+    box.fill(str(steps))
+    box.press("Enter")
+    settled(page)
 
 
 @pytest.fixture(scope="module")
@@ -165,10 +173,7 @@ def test_a_training_outlives_the_browser(visit, server, trained):
     dataset = trained.split("dataset=")[1].split("&")[0]
     page = visit(f"/train?dataset={dataset}&method=ot-cfm")
     settled(page)
-    steps = page.get_by_role("spinbutton", name="Training steps")
-    steps.fill("2000")
-    steps.press("Enter")
-    settled(page)
+    set_steps(page, 700)
     page.get_by_role("button", name="Train", exact=True).click()
     page.get_by_role("button", name="Stop").wait_for()
     page.context.close()

@@ -21,7 +21,7 @@ def chosen(shots) -> dict:
     return fit(shots, TrainConfig("auto", QUICK)).summary["figures"]["selection"]
 
 
-def turning(n: int = 150, n_times: int = 6):
+def turning(n: int = 80, n_times: int = 6):
     """A cloud on its way round a circle."""
     rng = np.random.default_rng(0)
     times = np.repeat(np.arange(float(n_times)), n)
@@ -30,7 +30,7 @@ def turning(n: int = 150, n_times: int = 6):
     return from_arrays(states, times)
 
 
-def zigzag(n: int = 150):
+def zigzag(n: int = 80):
     """A cloud that turns sharply at every time: what smooth paths get wrong."""
     rng = np.random.default_rng(0)
     corners = np.array([[0, 0], [2, 0], [2, 2], [4, 2], [4, 4], [6, 4], [6, 6]], float)
@@ -38,19 +38,24 @@ def zigzag(n: int = 150):
     return from_arrays(np.repeat(corners, n, axis=0) + 0.4 * rng.standard_normal((len(times), 2)), times)
 
 
-def test_steady_turns_get_smooth_paths():
-    told = chosen(turning())
+@pytest.fixture(scope="module")
+def on_turns() -> dict:
+    return chosen(turning())
+
+
+def test_steady_turns_get_smooth_paths(on_turns):
+    told = on_turns
     assert "natural" in told["chosen"]
     assert "closer to the real cells than straight paths" in told["why"]
 
 
 def test_straight_motion_keeps_paths_simple():
-    scores = chosen(drifting(150, times=(0.0, 1.0, 2.0, 3.0, 4.0), dim=2))["scores"]
+    scores = chosen(drifting(80, times=(0.0, 1.0, 2.0, 3.0, 4.0), dim=2))["scores"]
     assert min(scores.values()) > -0.1
 
 
-def test_smooth_paths_score_worse_where_motion_is_jagged():
-    smooth = chosen(zigzag())["scores"], chosen(turning())["scores"]
+def test_smooth_paths_score_worse_where_motion_is_jagged(on_turns):
+    smooth = chosen(zigzag())["scores"], on_turns["scores"]
     assert smooth[0]["natural cubic paths"] > smooth[1]["natural cubic paths"] + 0.2
 
 

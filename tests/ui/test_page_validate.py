@@ -5,6 +5,7 @@ import pytest
 
 from jobs import work_models
 from jobs.client import Jobs
+from models import assumptions
 from models.config import TrainConfig
 from tests.ui.test_pages_models import course, with_model, workspace
 from tests.ui.test_pages_start_data import open_page, words
@@ -75,7 +76,9 @@ def test_shuffled_times_get_a_negative_verdict(workspace):
 
 
 @pytest.mark.parametrize("types", [True, False])
-def test_other_assumptions_are_asked_for_and_shown(workspace, types):
+def test_other_assumptions_are_asked_for_and_shown(workspace, types, monkeypatch):
+    two = {name: assumptions.ASSUMED[name] for name in ("ot-cfm", "spline-cfm")}
+    monkeypatch.setattr(assumptions, "ASSUMED", two)
     query = with_model(workspace, course(cells=60, types=types), config=QUICK)
     app = open_page("validate", **query)
     app.button(key=f"assume-{query['model']}").click().run()
