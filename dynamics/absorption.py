@@ -46,9 +46,9 @@ class Absorbed:
 def absorbed(chain: "Transitions", states: "TerminalStates", *, growth: bool = True) -> Absorbed:
     """Follow a chain to its end and tell what share of each cell's descendants is in which terminal state.
 
-    Going backwards from the last time, M_if = w_i Σ_j T_ij M_jf and N_i = w_i Σ_j T_ij N_j, the descendants
-    in state f and all of them; a cell of a state counts N_i there. Inside the last snapshot the shares solve
-    (I − Q) F = R, with Q the chain among cells outside of the states and R that into them.
+    Going backwards from the last time, M_if = w_i Σ_j T_ij M_jf and N_i = w_i Σ_j T_ij N_j are the
+    descendants in state f and all of them; a cell of a state counts N_i there. Inside the last snapshot
+    the shares solve (I − Q) F = R, with Q the chain among cells outside of the states and R that into them.
 
     Parameters
     ----------
@@ -70,11 +70,11 @@ def absorbed(chain: "Transitions", states: "TerminalStates", *, growth: bool = T
     away = np.zeros(len(shares))
     found = [(mass, total, away)]
     for k in reversed(range(chain.n_times - 1)):
-        step, off = chain.steps[k], chain.off[k]
+        off = chain.off[k]
         weight = chain.weights[k] if growth and chain.weights is not None else np.ones(len(off))
-        lost = np.asarray(step.sum(axis=1)).ravel() == 0
-        mass, total = weight[:, None] * (step @ mass), weight * np.where(lost, 1.0, step @ total)
-        away = np.where(off, 1.0, step @ away)
+        lost = np.maximum(1 - chain.pull(k, np.ones(len(total))), 0)
+        mass, total = weight[:, None] * chain.pull(k, mass), weight * (chain.pull(k, total) + lost)
+        away = off + (1 - off) * chain.pull(k, away)
         inside = np.flatnonzero(states.codes[chain.rows[k]] >= 0)
         mass[inside] = 0
         mass[inside, states.codes[chain.rows[k][inside]]] = total[inside]

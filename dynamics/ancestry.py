@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import sparse
 
 from dynamics.errors import DataError
 from dynamics.fates import interval
@@ -102,10 +101,9 @@ def descendants(
     for chain in members:
         mass = _chosen(chain, cells, now)
         for k in range(now, at):
-            kept = mass[np.asarray(chain.steps[k].sum(axis=1)).ravel() > 0].sum()
-            grown = mass * chain.weights[k] if growth and chain.weights is not None else mass
-            mass = chain.steps[k].T @ grown
-            mass = mass * (kept / mass.sum()) if mass.sum() > 0 else mass
+            kept = chain.push(k, mass).sum()
+            mass = chain.push(k, mass * _weights(chain, k, growth=growth))
+            mass = mass * (kept / mass.sum()) if kept > 0 else mass
         found.append(mass)
     return _kin(members[0].rows[at], found)
 
@@ -134,13 +132,14 @@ def _chosen(chain: "Transitions", cells: np.ndarray, now: int) -> np.ndarray:
 
 def _pulled(chain: "Transitions", k: int, mass: np.ndarray, *, growth: bool) -> np.ndarray:
     """Move mass on the cells of time k + 1 back to those of time k; what no path leads to is lost."""
-    joint = chain.steps[k]
-    if growth and chain.weights is not None:
-        joint = sparse.diags(chain.weights[k]) @ joint
-    arriving = np.asarray(joint.sum(axis=0)).ravel()
-    share = np.zeros(len(mass))
+    weights = _weights(chain, k, growth=growth)
+    arriving, share = chain.push(k, weights), np.zeros(len(mass))
     np.divide(mass, arriving, out=share, where=arriving > 0)
-    return joint @ share
+    return weights * chain.pull(k, share)
+
+
+def _weights(chain: "Transitions", k: int, *, growth: bool) -> np.ndarray:
+    return chain.weights[k] if growth and chain.weights is not None else np.ones(len(chain.rows[k]))
 
 
 def _kin(rows: np.ndarray, found: list[np.ndarray]) -> Kin:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from dynamics.errors import DataError
 from dynamics.fates import Fates, interval
-from dynamics.proposals import mass_between
+from dynamics.proposals import mass_between, one_hot
 from dynamics.trajectories import coded
 
 if TYPE_CHECKING:
@@ -119,10 +119,11 @@ def _means(fates: Fates, mine: np.ndarray) -> dict[str, float]:
 
 def _flows(chain: "Transitions", codes: np.ndarray, n_types: int, *, growth: bool) -> np.ndarray:
     found = []
-    for k, step in enumerate(chain.steps):
+    for k in range(chain.n_times - 1):
+        told = chain.pull(k, one_hot(codes[chain.rows[k + 1]], n_types))
         if growth and chain.weights is not None:
-            step = step.multiply(chain.weights[k][:, None]).tocsr()
-        mass = mass_between(step, codes[chain.rows[k]], codes[chain.rows[k + 1]], n_types)
+            told = told * chain.weights[k][:, None]
+        mass = mass_between(told, codes[chain.rows[k]], n_types)
         found.append(mass / mass.sum() if mass.sum() > 0 else mass)
     return np.stack(found)
 

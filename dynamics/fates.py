@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 NOMINAL = 0.8
 """Share of true values that an interval is meant to hold."""
 
-DRAWS = 40
+DRAWS = 10
 """Paths drawn for each cell with a stochastic model, over all members together."""
 
-FEWEST_DRAWS = 10
+FEWEST_DRAWS = 5
 """Paths drawn for each cell by each member, at least."""
 
 DISAGREES = 0.2
@@ -227,8 +227,9 @@ def interval(by_member: np.ndarray, *, n_draws: int = 0) -> tuple[np.ndarray | N
     """Return a nominal 80 % interval of shares that several members give, each from some draws.
 
     Student's interval for one more member, with the variance between members less what the draws make of
-    it, and added to it the binomial variance of all draws together (Agresti and Coull's, which is not zero
-    where all draws agree).
+    it, and added to it the binomial variance of all draws of the cell (Agresti and Coull's, which is not zero
+    where all draws agree; draws of the cells around, which the mean rests on too, are not counted: they may
+    have other fates).
 
     Parameters
     ----------

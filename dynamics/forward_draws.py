@@ -4,11 +4,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import sparse
 
 from dynamics import growth as growing
 from dynamics.absorption import REACHES, Absorbed, check_states, last_shares
 from dynamics.errors import Stopped
 from dynamics.field import Progress, no_progress, share
+from dynamics.proposals import one_hot
 from dynamics.stochastic import StochasticField, simulate
 from dynamics.transitions import MOST_LOG, Landing
 
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from dynamics.transitions import Transitions
 
 PATHS_AT_ONCE = 40_000
+
+SUBSTEPS = 10
+"""Steps of a path from one measured time to the next."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +50,8 @@ def drawn(
 ) -> tuple[Absorbed, Absorbed | None]:
     """Draw several paths of each cell to the last time; return their fates, with growth and without it.
 
+    The paths of the cells that a cell cannot be told apart from count for it as well (`Transitions.around`).
+
     A path that comes among cells of a terminal state ends there, by as much as its nearest cells belong to
     it; at the last time it goes on as these do. With growth, paths count by how often the cell multiplies on
     them. The second answer is None where no growth is known.
@@ -56,34 +63,44 @@ def drawn(
     """
     check_states(states)
     course = _course(snapshots, states, chain)
-    n_fates = len(states)
     found, plain = _at_rest(chain, states, course), _at_rest(chain, states, course)
     for k, rows in enumerate(chain.rows[:-1]):
-        todo = rows[states.codes[rows] < 0]
-        report = share(progress, k / (chain.n_times - 1), (k + 1) / (chain.n_times - 1))
-        for number, first in enumerate(range(0, len(todo), max(1, PATHS_AT_ONCE // draws))):
-            if not report(first / len(todo), f"drawing {draws} paths of {len(todo):,} cells"):
-                raise Stopped
-            some = todo[first : first + max(1, PATHS_AT_ONCE // draws)]
-            stream = int(np.random.SeedSequence([seed, k, number]).generate_state(1)[0])
-            start = np.repeat(snapshots.states[some], draws, axis=0)
-            rates = np.repeat(snapshots.prior_growth[some], draws) if course.rates else None
-            ended, away, log_weight = _walked(field, start, course, begin=k, seed=stream, rates=rates)
-            ended = ended.reshape(len(some), draws, n_fates)
-            away = away.reshape(len(some), draws).mean(axis=1)
-            log_weight = log_weight.reshape(len(some), draws)
-            _write(found, some, ended, log_weight=log_weight, away=away)
-            _write(plain, some, ended, log_weight=np.zeros_like(log_weight), away=away)
+        part = share(progress, k / (chain.n_times - 1), (k + 1) / (chain.n_times - 1))
+        ended = _ended(field, snapshots, course, begin=k, rows=rows, draws=draws, seed=seed, progress=part)
+        _write(found, chain.around[k], rows, ended=ended, states=states)
+        ended = (ended[0], ended[1], np.zeros_like(ended[2]))
+        _write(plain, chain.around[k], rows, ended=ended, states=states)
     return found, None if chain.weights is None else plain
 
 
+def _ended(
+    field: StochasticField,
+    snapshots: "Snapshots",
+    course: "_Course",
+    *,
+    begin: int,
+    rows: np.ndarray,
+    draws: int,
+    seed: int,
+    progress: Progress,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Follow several paths of the cells of one time; arrays by cell and draw, as of `_walked`."""
+    at_once = max(1, PATHS_AT_ONCE // draws)
+    parts = []
+    for number, first in enumerate(range(0, len(rows), at_once)):
+        if not progress(first / len(rows), f"drawing {draws} paths of {len(rows):,} cells"):
+            raise Stopped
+        some = rows[first : first + at_once]
+        stream = int(np.random.SeedSequence([seed, begin, number]).generate_state(1)[0])
+        start = np.repeat(snapshots.states[some], draws, axis=0)
+        rates = np.repeat(snapshots.prior_growth[some], draws) if course.rates else None
+        walked = _walked(field, start, course, begin=begin, seed=stream, rates=rates)
+        parts.append([part.reshape(len(some), draws, *part.shape[1:]) for part in walked])
+    return tuple(np.concatenate([part[k] for part in parts]) for k in range(3))
+
+
 def _course(snapshots: "Snapshots", states: "TerminalStates", chain: "Transitions") -> _Course:
-    shares = []
-    for rows in chain.rows[:-1]:
-        inside = np.zeros((len(rows), len(states)))
-        known = np.flatnonzero(states.codes[rows] >= 0)
-        inside[known, states.codes[rows[known]]] = 1
-        shares.append(inside)
+    shares = [one_hot(states.codes[rows], len(states)) for rows in chain.rows[:-1]]
     genes = chain.growth == "genes"
     return _Course(
         times=np.array([float(snapshots.times[rows[0]]) for rows in chain.rows]),
@@ -109,7 +126,7 @@ def _walked(
     """
     measured = course.times[begin:]
     grid = np.sort(np.append(measured, (measured[1:] + measured[:-1]) / 2))
-    paths = simulate(field, x0, grid, seed=seed).states
+    paths = simulate(field, x0, grid, seed=seed, substeps=SUBSTEPS).states
     ended = np.zeros((len(x0), course.shares[0].shape[1]))
     alive, away, log_weight = np.ones(len(x0)), np.zeros(len(x0), bool), np.zeros(len(x0))
     for j, gap in enumerate(np.diff(measured)):
@@ -140,13 +157,20 @@ def _at_rest(chain: "Transitions", states: "TerminalStates", course: _Course) ->
 
 
 def _write(
-    found: Absorbed, rows: np.ndarray, ended: np.ndarray, *, log_weight: np.ndarray, away: np.ndarray
+    found: Absorbed,
+    around: sparse.csr_matrix,
+    rows: np.ndarray,
+    *,
+    ended: tuple[np.ndarray, np.ndarray, np.ndarray],
+    states: "TerminalStates",
 ) -> None:
-    """Put the weighted mean over the draws, (m, draws, n_fates), into the rows of some cells."""
-    weight = np.exp(log_weight - log_weight.max(axis=1, keepdims=True))
-    weight /= weight.sum(axis=1, keepdims=True)
-    mass = (weight[:, :, None] * ended).sum(axis=1)
-    found.reached[rows] = np.minimum(mass.sum(axis=1), 1)
-    told = found.reached[rows] >= REACHES
+    """Put the weighted mean over the draws of each cell and of those around it into the rows of one time."""
+    shares, away, log_weight = ended
+    open_cells = states.codes[rows] < 0
+    weight = np.exp(log_weight)
+    mass = around @ (weight[:, :, None] * shares).mean(axis=1)
+    reached = np.minimum(mass.sum(axis=1) / (around @ weight.mean(axis=1)), 1)
+    told = open_cells & (reached >= REACHES)
+    found.reached[rows[open_cells]] = reached[open_cells]
     found.probabilities[rows[told]] = mass[told] / mass[told].sum(axis=1, keepdims=True)
-    found.unsupported[rows] = away
+    found.unsupported[rows[open_cells]] = (around @ away.mean(axis=1))[open_cells]

@@ -34,7 +34,7 @@ ONWARD = 20
 SETTLED = 100
 """Steps after which that chain has gathered where it gathers."""
 
-GATHERED = 1.5
+GATHERED = 1.2
 """A region gathers the flow where it holds this many times as much of it as in the beginning."""
 
 TOUCHES = 0.02
@@ -80,9 +80,9 @@ def from_types(chain: "Transitions", snapshots: "Snapshots", labels: np.ndarray)
     last = chain.rows[-1]
     here = np.bincount(codes[last][codes[last] >= 0], minlength=len(names))
     before = np.bincount(codes[chain.rows[-2]][codes[chain.rows[-2]] >= 0], minlength=len(names))
-    over_time = mass_between(chain.steps[-1], codes[chain.rows[-2]], codes[last], len(names))
-    onward = chain.within
-    inside = mass_between(_onward(onward, codes[last], len(names)), codes[last], None, len(names))
+    told = chain.pull(chain.n_times - 2, one_hot(codes[last], len(names)))
+    over_time = mass_between(told, codes[chain.rows[-2]], len(names))
+    inside = mass_between(_onward(chain.within, codes[last], len(names)), codes[last], len(names))
     kept, reasons, left_out = [], [], []
     for k in np.flatnonzero(here):
         seen = before[k] >= SEEN_BEFORE
@@ -113,7 +113,7 @@ def from_flow(
     """Return the regions of the last snapshot in which the flow gathers.
 
     The last time's cells are cut into regions. The chain along the velocity there starts evenly; a region is
-    absorbing where it ends with 1.5 times its share or more, and with a higher density than all around it.
+    absorbing where it ends with 1.2 times its share or more, and with a higher density than all around it.
 
     References
     ----------
@@ -134,7 +134,7 @@ def from_flow(
         mass = within.T @ mass
     size = np.bincount(regions) / n
     density = np.bincount(regions, mass) / size
-    flux = mass_between(within, regions, regions, len(size))
+    flux = mass_between(within @ one_hot(regions, len(size)), regions, len(size))
     touching = flux + flux.T > TOUCHES * size[:, None]
     np.fill_diagonal(touching, False)
     highest = np.array([density[k] >= density[touching[k]].max(initial=0) for k in range(len(size))])
@@ -171,7 +171,7 @@ def from_ends(
         raise DataError(f"The paths of the {len(first)} cells of the first time end in fewer than 3 places.")
     groups = _clusters(ends, seed)
     weight, _ = Landing(snapshots.states[last]).connect(ends)
-    share = (_one_hot(groups, int(groups.max()) + 1).T @ weight).toarray()
+    share = one_hot(groups, int(groups.max()) + 1).T @ weight
     final = np.full(snapshots.n_cells, -1)
     final[last] = np.where(share.max(axis=0) > 0, share.argmax(axis=0), -1)
     kept, compact = np.unique(final[final >= 0], return_inverse=True)
@@ -181,25 +181,22 @@ def from_ends(
     return terminal.from_codes(final, _names(final, len(kept), labels), source="ends", reasons=reasons)
 
 
-def mass_between(
-    step: sparse.csr_matrix | np.ndarray, codes: np.ndarray, after: np.ndarray | None, n_types: int
-) -> np.ndarray:
-    """Return the share of all mass that goes from type to type in one step, (n_types, n_types).
+def mass_between(told: np.ndarray, codes: np.ndarray, n_types: int) -> np.ndarray:
+    """Return the share of all cells that goes from type to type, (n_types, n_types).
 
     Parameters
     ----------
-    step
-        Sparse (n, m), or (n, n_types) where it already tells types, with `after` None.
-    codes, after : (n,), (m,)
-        Type of the cells before and after, −1 for none: such cells do not count.
+    told : (n, n_types)
+        What each cell becomes.
+    codes : (n,)
+        Type of each cell before, −1 for none: such cells do not count.
     """
-    told = step @ _one_hot(after, n_types).toarray() if after is not None else step
-    return _one_hot(codes, n_types).T @ told / max(len(codes), 1)
+    return one_hot(codes, n_types).T @ told / max(len(codes), 1)
 
 
 def _onward(within: sparse.csr_matrix, codes: np.ndarray, n_types: int) -> np.ndarray:
     """Return the types that the last time's cells are among some steps of the chain on, (n, n_types)."""
-    told = _one_hot(codes, n_types).toarray()
+    told = one_hot(codes, n_types)
     for _ in range(ONWARD):
         told = within @ told
     return told
@@ -238,6 +235,9 @@ def _names(codes: np.ndarray, n_states: int, labels: np.ndarray | None) -> list[
     return names
 
 
-def _one_hot(codes: np.ndarray, n: int) -> sparse.csr_matrix:
+def one_hot(codes: np.ndarray, n: int) -> np.ndarray:
+    """Return codes as rows of zeros with a one, (m, n); all zero where the code is −1."""
+    rows = np.zeros((len(codes), n))
     known = np.flatnonzero(codes >= 0)
-    return sparse.csr_matrix((np.ones(len(known)), (known, codes[known])), shape=(len(codes), n))
+    rows[known, codes[known]] = 1
+    return rows

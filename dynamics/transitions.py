@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,12 +25,12 @@ if TYPE_CHECKING:
 GROWTH = ("auto", "model", "genes", "none")
 """Where growth is taken from: "auto" asks the model, then the genes, then leaves it out."""
 
-NEIGHBOURS = 15
-"""Real cells that the end of a cell's path is connected to, at most."""
+NEIGHBOURS = 30
+"""Real cells that a cell cannot be told apart from, and that the end of a path is connected to, at most."""
 
 FEWEST_NEIGHBOURS = 3
 SHARE_OF_CELLS = 0.05
-"""In small snapshots a path's end is connected to this share of the cells, at least three."""
+"""In small snapshots so much of the cells at most, at least three."""
 
 BANDWIDTH = 1.0
 """Width of the Gaussian kernel, in distances of the cells around to their own last neighbour."""
@@ -55,16 +56,18 @@ class Transitions:
     ----------
     rows : (n_k,) for each time k
         Positions in the snapshots of the cells of each time.
-    steps : sparse (n_k, n_{k+1}) for each interval
-        Where the cells of a time are at the next: rows sum to one, or to zero where a cell could not be
-        followed.
+    around : sparse (n_k, n_k) for each time
+        Cells of the same time that each cell cannot be told apart from, itself among them; rows sum to one.
+    landed : sparse (n_k, n_{k+1}) for each interval
+        Real cells of the next time at the end of each cell's own path: rows sum to one, or to zero where the
+        cell could not be followed.
     within : sparse (n_K, n_K)
         Where the cells of the last time go on to, along the velocity there; rows sum to one.
     weights : (n_k,) for each interval, or None
         How many cells each one becomes by the next time; None where no growth is known.
-    off : (n_k,) bool for each interval
-        Cells whose path ends off the measured cells of the next time: they are connected to the nearest ones
-        all the same, but nothing measured supports it.
+    off : (n_k,) for each interval
+        Share of the paths that end off the measured cells of the next time: they are connected to the nearest
+        ones all the same, but nothing measured supports it.
     n_cells
         Cells of the snapshots.
     growth
@@ -72,7 +75,8 @@ class Transitions:
     """
 
     rows: tuple[np.ndarray, ...] = field(repr=False)
-    steps: tuple[sparse.csr_matrix, ...] = field(repr=False)
+    around: tuple[sparse.csr_matrix, ...] = field(repr=False)
+    landed: tuple[sparse.csr_matrix, ...] = field(repr=False)
     within: sparse.csr_matrix = field(repr=False)
     weights: tuple[np.ndarray, ...] | None = field(repr=False)
     off: tuple[np.ndarray, ...] = field(repr=False)
@@ -82,12 +86,22 @@ class Transitions:
     def __post_init__(self) -> None:
         for array in (*self.rows, *self.off, *(self.weights or ())):
             array.flags.writeable = False
-        for matrix in (*self.steps, self.within):
-            matrix.data.flags.writeable = False
 
     @property
     def n_times(self) -> int:
         return len(self.rows)
+
+    def matrix(self, k: int) -> sparse.csr_matrix:
+        """Return the chance that a cell of time k is each of time k + 1, sparse (n_k, n_{k+1})."""
+        return sparse.csr_matrix(self.around[k] @ self.landed[k])
+
+    def pull(self, k: int, values: np.ndarray) -> np.ndarray:
+        """Return what the cells of time k can expect of values of the cells of time k + 1, (n_{k+1}, …)."""
+        return self.around[k] @ (self.landed[k] @ values)
+
+    def push(self, k: int, mass: np.ndarray) -> np.ndarray:
+        """Return where mass on the cells of time k, (n_k,), is at time k + 1."""
+        return self.landed[k].T @ (self.around[k].T @ mass)
 
     @property
     def share_off(self) -> float:
@@ -111,12 +125,26 @@ class Landing:
         n = len(self.cells)
         self.k = min(n, max(FEWEST_NEIGHBOURS, min(neighbours, int(np.ceil(SHARE_OF_CELLS * n)))))
         self._query = _search(self.cells)
-        own, _ = self._query(self.cells, min(n, self.k + 1))
-        extent = float(np.ptp(self.cells, axis=0).max()) if n else 0.0
+        self._own, self._near = self._query(self.cells, min(n, max(self.k, EDGES) + 1))
+        extent = float(np.ptp(self.cells, axis=0).max())
         smallest = max(1e-6 * extent, float(np.finfo(np.float32).tiny))
-        self._width = np.maximum(own[:, -1], smallest)
-        nearest = own[:, 1] if own.shape[1] > 1 else np.full(n, np.inf)
-        self.reach = MARGIN * max(float(np.quantile(nearest, OWN_QUANTILE)), smallest)
+        self._width = np.maximum(self._own[:, min(self.k, n - 1)], smallest)
+        own = float(np.quantile(self._own[:, 1], OWN_QUANTILE)) if n > 1 else np.inf
+        self.reach = MARGIN * max(own, smallest)
+
+    @cached_property
+    def around(self) -> sparse.csr_matrix:
+        """Weights of the nearest cells of each cell, itself among them, sparse (n, n); rows sum to one."""
+        return self._weights(self._own[:, : self.k], self._near[:, : self.k])
+
+    @cached_property
+    def neighbours(self) -> np.ndarray:
+        """The 15 nearest other cells of each cell, (n, 15) or fewer."""
+        n, k = len(self.cells), min(EDGES, len(self.cells) - 1)
+        near = self._near[:, : k + 1]
+        others = near != np.arange(n)[:, None]
+        others[others.all(axis=1), -1] = False  # a cell whose twins fill its list is not on it
+        return near[others].reshape(n, k)
 
     def connect(self, states: np.ndarray) -> tuple[sparse.csr_matrix, np.ndarray]:
         """Return the weights of the nearest cells of each state, sparse (m, n), and which are off, (m,) bool.
@@ -130,20 +158,20 @@ class Landing:
             return sparse.csr_matrix((len(states), len(self.cells))), off
         d, near = self._query(np.ascontiguousarray(states[known], np.float32), self.k)
         off[known] = d[:, 0] > self.reach
+        found = self._weights(d, near)
+        if len(known) == len(states):
+            return found, off
+        rows = np.repeat(known, self.k)
+        shape = (len(states), len(self.cells))
+        return sparse.csr_matrix((found.data, (rows, found.indices)), shape=shape), off
+
+    def _weights(self, d: np.ndarray, near: np.ndarray) -> sparse.csr_matrix:
+        """Turn distances of the nearest cells, (m, k), into weights."""
         width = BANDWIDTH * self._width[near].mean(axis=1, keepdims=True)
         weight = np.exp(-(d**2 - d[:, :1] ** 2) / (2 * width**2))
         weight /= weight.sum(axis=1, keepdims=True)
-        rows = np.repeat(known, self.k)
-        shape = (len(states), len(self.cells))
-        return sparse.csr_matrix((weight.ravel(), (rows, near.ravel())), shape=shape), off
-
-    def neighbours(self, k: int) -> np.ndarray:
-        """Return the k nearest other cells of each cell, (n, k) or fewer."""
-        n = len(self.cells)
-        _, near = self._query(self.cells, min(n, k + 1))
-        others = near != np.arange(n)[:, None]
-        others[others.all(axis=1), -1] = False  # a cell whose twins fill its list is not on it
-        return near[others].reshape(n, -1)
+        pointers = np.arange(0, near.size + 1, near.shape[1])
+        return sparse.csr_matrix((weight.ravel(), near.ravel(), pointers), shape=(len(d), len(self.cells)))
 
 
 def chains(
@@ -178,13 +206,14 @@ def transitions(
 
     A cell follows the field with fixed steps from its own time to the next measured one, and is connected
     to the nearest real cells there by a Gaussian kernel, whose width is the distance at which those cells
-    have their own neighbours. Inside the last snapshot cells go on to those neighbours that lie in the
-    direction of the velocity.
+    have their own neighbours. A state is measured with noise, which a deterministic flow would carry on as
+    if it were known; so the paths of the cells around count for a cell as well, by the same kernel. Inside
+    the last snapshot cells go on to those neighbours that lie in the direction of the velocity.
 
     Parameters
     ----------
     neighbours
-        Real cells that the end of a path is connected to; in snapshots of fewer than 300 cells fewer.
+        Cells of each kernel; in snapshots of fewer than 600 cells a twentieth of them, at least three.
     growth
         One of `GROWTH`. "model": the growth rate along the path; "genes": `snapshots.prior_growth`, the mean
         of the rates where the path begins and ends.
@@ -246,22 +275,24 @@ def _chain(
 ) -> Transitions:
     source = growth_source(velocity_field, snapshots, growth)
     times = [float(snapshots.times[mine[0]]) for mine in rows]
-    steps, off, weights = [], [], []
+    landed, off, weights = [], [], []
     for k, landing in enumerate(landings[1:]):
-        span = times[k : k + 2]
+        span, around = times[k : k + 2], landings[k].around
         ends, weight = _followed(velocity_field, snapshots, rows[k], span=span, source=source)
         step, away = landing.connect(ends)
         if source == "genes":
             rate = snapshots.prior_growth
             weight = np.exp(np.diff(span)[0] * (rate[rows[k]] + step @ rate[rows[k + 1]]) / 2)
-        steps.append(step)
-        off.append(away)
+        landed.append(step)
+        off.append(around @ away.astype(np.float64))
         if weight is not None:
-            weights.append(np.clip(weight, np.exp(-MOST_LOG), np.exp(MOST_LOG)).astype(np.float64))
+            known = np.clip(np.nan_to_num(weight, nan=1.0), np.exp(-MOST_LOG), np.exp(MOST_LOG))
+            weights.append(around @ known.astype(np.float64))
     velocity = evaluate(velocity_field, times[-1], snapshots.states[rows[-1]])
     return Transitions(
         rows=rows,
-        steps=tuple(steps),
+        around=tuple(landing.around for landing in landings),
+        landed=tuple(landed),
         within=_along_velocity(landings[-1], velocity),
         weights=tuple(weights) if weights else None,
         off=tuple(off),
@@ -289,7 +320,7 @@ def _along_velocity(landing: Landing, velocity: np.ndarray) -> sparse.csr_matrix
     cells, n = landing.cells.astype(np.float64), len(landing.cells)
     if n < 2:
         return sparse.identity(n, format="csr")
-    near = landing.neighbours(EDGES)
+    near = landing.neighbours
     edge = cells[near] - cells[:, None]
     length = np.linalg.norm(edge, axis=2) * np.linalg.norm(velocity, axis=1)[:, None]
     cosine = np.zeros(near.shape)
