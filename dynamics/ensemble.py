@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import stats
 
 from dynamics.velocity import evaluate
 
@@ -10,6 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from dynamics.field import VelocityField
+
+
+NOMINAL = 0.8
+"""Share of cases that a band is meant to hold."""
 
 
 def members_of(field: "VelocityField") -> "tuple[VelocityField, ...]":
@@ -49,6 +54,30 @@ def spread(field: "VelocityField", states: np.ndarray, *, times: float | np.ndar
     """
     velocity = np.stack(list(_velocities(field, states, times)))
     return np.sqrt(np.square(velocity - velocity.mean(axis=0)).sum(axis=2).mean(axis=0))
+
+
+def band(by_member: np.ndarray, *, widened: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """Return low and high, (...), between which one more training would come to lie in 8 of 10 cases.
+
+    Parameters
+    ----------
+    by_member : (members, ...)
+        What each of two members or more says; NaN where any does not know gives NaN.
+    widened
+        Times by which the half-width is multiplied: what held-out times called for.
+
+    References
+    ----------
+    The prediction interval of a further draw, Student 1908.
+    """
+    k = len(by_member)
+    mean = np.mean(by_member, axis=0)
+    half = (
+        widened
+        * stats.t.ppf((1 + NOMINAL) / 2, k - 1)
+        * np.sqrt((1 + 1 / k) * np.var(by_member, axis=0, ddof=1))
+    )
+    return mean - half, mean + half
 
 
 def _velocities(

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from dynamics.ensemble import NOMINAL
 from dynamics.errors import DataError
 
-NOMINAL = 0.8
-"""Share of real values that a band is meant to hold."""
 FINE = (0.7, 0.9)
 """Shares at which a band counts as right."""
 QUARTILES = (0.25, 0.75)

@@ -19,7 +19,7 @@ from models.train import versions
 from models.verdict import Judgement, plain
 
 BACKWARDS, PERMUTED = "reversed", "permuted"
-MOST_NULL_FOLDS = 3
+MOST_NULL_FOLDS = 2
 DRAWN = (
     "W1: exact earth mover's distance, Euclidean, mean over 12 draws of up to 500 cells a side; MMD likewise"
 )

@@ -82,7 +82,7 @@ def calibration_words(one: dict[str, Any]) -> str:
         if one["covered_widened"] is None
         else f" So corrected from the other times, they held {one['covered_widened']:.0%}."
     )
-    return f"{held}, so they are {how} by {one['factor']:.2g} times.{again}"
+    return f"{held}, so ranges on the pages are {how} by {one['factor']:.2g} times.{again}"
 
 
 def _line(name: str, values: Sequence[float]) -> str:

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dynamics.figures import trends
-from ui import flowing, following, maps, pickers, state
+from ui import flowing, following, maps, pickers, state, trust
 from ui.cellmap import cell_map, selected
 
 work = state.require("snapshots", "embedding", "model")
@@ -43,6 +43,7 @@ with left:
         between = following.types_between_members(work, paths)
         if between is not None:
             st.table(between)
+            st.caption(trust.bands_note(work.entry))
     else:
         st.caption("No column holds cell types; choose one on the Data page to see them over time.")
 with right:

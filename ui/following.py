@@ -192,7 +192,7 @@ def types_caption(shares: Composition, paths: Trajectories) -> str:
 
 
 def types_between_members(work: state.Workspace, paths: Trajectories) -> pd.DataFrame | None:
-    """Return the shares at the end and their range over an ensemble's members, as text; None without one."""
+    """Return the shares at the end and the ranges that an ensemble gives them, as text; None without one."""
     ends = _ends(work, paths)
     if ends is None or not np.isfinite(ends.high).all():
         return None
@@ -200,7 +200,7 @@ def types_between_members(work: state.Workspace, paths: Trajectories) -> pd.Data
     return pd.DataFrame(
         {
             "At the end": [f"{ends.share[k]:.0%}" if np.isfinite(ends.share[k]) else "–" for k in told],
-            "Between trainings": [f"{ends.low[k]:.0%} to {ends.high[k]:.0%}" for k in told],
+            "80 % range": [f"{ends.low[k]:.0%} to {ends.high[k]:.0%}" for k in told],
         },
         index=[escape(ends.names[k]) for k in told],
     )
@@ -245,7 +245,8 @@ def _ends(work: state.Workspace, paths: Trajectories) -> EndTypes | None:
     found = spread(work, paths)
     if found is None or work.roles.cell_type_key is None:
         return None
-    return cache.cached(end_types, found, work.snapshots, _types(work))
+    widened = trust.widening(work.entry) or 1.0
+    return cache.cached(end_types, found, work.snapshots, _types(work), widened=widened)
 
 
 def _members_said(work: state.Workspace, paths: Trajectories) -> str:

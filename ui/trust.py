@@ -47,6 +47,27 @@ def scores(entry: ModelEntry) -> Scores | None:
     )
 
 
+def widening(entry: ModelEntry) -> float | None:
+    """Return by how much held-out times call for wider (or narrower) bands; None where none was tested."""
+    told = (entry.about.get("validation") or {}).get("calibration")
+    return None if told is None else 1.0 if told["fine"] else told["factor"]
+
+
+def bands_note(entry: ModelEntry) -> str:
+    """Say how bands between trainings were checked."""
+    factor = widening(entry)
+    if factor is None:
+        return (
+            "Ranges hold another training in 8 of 10 cases; whether they hold the truth as often was not "
+            "tested."
+        )
+    if factor == 1:
+        return "Ranges are meant to hold 8 of 10 cases, and did at held-out times."
+    how = "wider" if factor > 1 else "narrower"
+    by = f"{max(factor, 1 / factor):.2g} times {how}"
+    return f"Ranges are {by} than between trainings, as held-out times call for."
+
+
 def sentence(entry: ModelEntry) -> str:
     """Say how a model did on held-out times, or that nobody knows; text for Markdown."""
     found = scores(entry)

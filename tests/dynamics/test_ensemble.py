@@ -5,7 +5,7 @@ import pytest
 import torch
 from fields import Function, Linear
 
-from dynamics.ensemble import consensus, members_of, spread
+from dynamics.ensemble import band, consensus, members_of, spread
 
 
 def constant(*velocity):
@@ -75,3 +75,11 @@ def test_spread_follows_the_units_of_the_states_and_the_time_of_each_cell():
     still = Function(2, lambda t, x: 1000.0 * torch.ones_like(x))
     found = spread(Several(still, turning), STATES, times=np.array([0.0, 1.0, 2.0]))
     np.testing.assert_allclose(found, [0, 1000 * 2**0.5, 1000 * 2**0.5], rtol=1e-6)
+
+
+def test_a_band_holds_one_more_draw_in_eight_of_ten_cases(rng):
+    draws = rng.normal(size=(6, 20_000))
+    low, high = band(draws[:5])
+    assert ((low < draws[5]) & (draws[5] < high)).mean() == pytest.approx(0.8, abs=0.01)
+    wide_low, wide_high = band(draws[:5], widened=2.0)
+    np.testing.assert_allclose(wide_high - wide_low, 2 * (high - low))

@@ -96,6 +96,10 @@ def test_ends_depend_on_the_training_where_members_end_elsewhere(cells, labels):
     assert torn.depends == 1
     np.testing.assert_allclose(torn.share, [0, 1, 0])
     np.testing.assert_allclose([torn.low, torn.high], [[0, 0, 0], [1, 1, 1]])
+    wide, narrow = (end_types(found, cells, labels, widened=by) for by in (0.2, 0.1))
+    third = 1 / 3  # of the members end at each type
+    np.testing.assert_allclose(wide.high - third, 2 * (narrow.high - third))
+    np.testing.assert_allclose(third - wide.low, wide.high - third)
 
 
 def test_members_off_the_data_are_left_out_of_the_ends(cells, labels):

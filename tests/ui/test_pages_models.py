@@ -163,7 +163,7 @@ def test_an_ensemble_says_where_its_members_disagree(workspace, kind):
         return
     assert re.search(r"What \d+% of them end as depends on the training", words(app))
     table = app.table[0].value
-    assert list(table.columns) == ["At the end", "Between trainings"]
+    assert list(table.columns) == ["At the end", "80 % range"]
     assert set(table.index) <= {"down", r"up\*"}
 
 
