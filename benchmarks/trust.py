@@ -2,10 +2,11 @@
 
     OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks.trust ../shared/data [--parts PART …] [--write]
 
-Parts: `reports` (verdicts on every course), `time` (of a whole report on 17,000 cells at 5 times), `shuffled` (20 permutations of the time labels of three courses),
-`rule` (error rates of the rule on simulated courses whose answer is known), `bands` (share of held-out
-quantities inside the 80 % bands of the ensemble), `flags` (do the cells that are called unreliable have the
-larger errors?). Results are kept in a file, so that an interrupted run goes on where it was.
+Parts: `reports` (verdicts on every course), `time` (of a whole report on 17,000 cells at 5 times),
+`shuffled` (20 permutations of the time labels of three courses), `rule` (error rates of the rule on
+simulated courses whose answer is known), `bands` (share of held-out quantities inside the 80 % bands of the
+ensemble), `flags` (do the cells that are called unreliable have the larger errors?). Results are kept in a
+file, so that an interrupted run goes on where it was.
 """
 
 import argparse
