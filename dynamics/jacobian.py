@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from dynamics.errors import DataError
+from dynamics.errors import DataError, Stopped
 from dynamics.field import Progress, no_progress
 from dynamics.velocity import check_width
 
@@ -74,23 +74,26 @@ def mean_jacobian(
 
     Parameters
     ----------
-    weights : (n,)
-        How much each cell counts; all alike by default.
+    weights : (n,) or (k, n)
+        How much each cell counts; all alike by default. With k rows k means are returned, (k, dim, dim).
 
     Raises
     ------
     DataError
         There are no cells, or no weight.
+    Stopped
+        `progress` returned False.
     """
     states = np.ascontiguousarray(states, np.float32)
     weight = np.ones(len(states)) if weights is None else np.asarray(weights, np.float64)
-    if not weight.sum() > 0:
+    if not (len(states) and (weight.sum(axis=-1) > 0).all()):
         raise DataError("There are no cells to average the Jacobian over. Choose cells that were measured.")
-    total = np.zeros((velocity.dim, velocity.dim))
+    total = np.zeros((*weight.shape[:-1], velocity.dim, velocity.dim))
     for rows, part in _in_chunks(velocity, times, states):
-        total += np.tensordot(weight[rows], part.astype(np.float64), axes=1)
-        progress(rows.stop / len(states), "Working out the Jacobian")
-    return total / weight.sum()
+        total += np.tensordot(weight[..., rows], part.astype(np.float64), axes=1)
+        if not progress(rows.stop / len(states), "Working out the Jacobian"):
+            raise Stopped
+    return total / weight.sum(axis=-1)[..., None, None]
 
 
 def stability(velocity: "VelocityField", t: float | np.ndarray, states: np.ndarray) -> Stability:
