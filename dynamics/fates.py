@@ -142,7 +142,7 @@ def fate_probabilities(
     chains_of: Sequence[Transitions] | None = None,
     growth: str = "auto",
     neighbours: int = NEIGHBOURS,
-    draws: int = DRAWS,
+    draws: int | None = DRAWS,
     seed: int = 0,
     progress: Progress = no_progress,
 ) -> Fates:
@@ -160,7 +160,8 @@ def fate_probabilities(
     growth
         Where growth is taken from: "auto", "model", "genes" (`snapshots.prior_growth`) or "none".
     draws
-        Paths drawn for each cell by a stochastic field, over all members together.
+        Paths drawn for each cell by a stochastic field, over all members together; None to follow the chain
+        of its mean flow instead, which is quick.
 
     Raises
     ------
@@ -173,10 +174,10 @@ def fate_probabilities(
         built = share(progress, 0.0, 0.4)
         options = {"neighbours": neighbours, "growth": growth, "progress": built}
         chains_of = chains(velocity_field, snapshots, **options)
-    per_member = max(FEWEST_DRAWS, -(-draws // len(members)))
-    stochastic = bool(getattr(velocity_field, "is_stochastic", False))
-    if stochastic and draws < 1:
+    if draws is not None and draws < 1:
         raise SettingsError(f"{draws} paths for each cell: at least 1 is needed.")
+    stochastic = draws is not None and bool(getattr(velocity_field, "is_stochastic", False))
+    per_member = max(FEWEST_DRAWS, -(-draws // len(members))) if stochastic else 0
     found = []
     for k, (member, chain) in enumerate(zip(members, chains_of, strict=True)):
         part = share(progress, 0.4 + 0.6 * k / len(members), 0.4 + 0.6 * (k + 1) / len(members))
@@ -184,10 +185,9 @@ def fate_probabilities(
         found.append(_one(member, snapshots, terminal, chain=chain, stochastic=stochastic, **options))
     with_growth = [pair[0] for pair in found]
     plain = [pair[1].probabilities for pair in found if pair[1] is not None]
-    n_draws = per_member if stochastic else 0
     by_member = np.stack([one.probabilities for one in with_growth])
     mean = _mean(by_member)
-    low, high = interval(by_member, n_draws=n_draws)
+    low, high = interval(by_member, n_draws=per_member)
     return Fates(
         names=terminal.names,
         probabilities=mean,
@@ -198,7 +198,7 @@ def fate_probabilities(
         unsupported=np.mean([one.unsupported for one in with_growth], axis=0),
         by_member=by_member.astype(np.float32) if len(by_member) > 1 else None,
         method="draws" if stochastic else "chain",
-        n_draws=n_draws,
+        n_draws=per_member,
         growth=chains_of[0].growth,
     )
 

@@ -39,6 +39,7 @@ TASKS: Mapping[str, Task] = MappingProxyType(
         "train": Task("jobs.work_models:train", "Train a model", resumable=True),
         "validate": Task("jobs.work_models:validate", "Test on held-out times"),
         "assume": Task("jobs.work_models:assume", "See what the snapshots leave open"),
+        "fates": Task("jobs.work_fates:fates", "Tell the fates of all cells"),
         "simulate": Task("jobs.work_models:simulate", "Predict cells"),
         "annotate": Task("jobs.work_models:annotate", "Write results into the data"),
     }
