@@ -151,6 +151,28 @@ class CellModel:
         return rate.to(x.dtype)
 
     @property
+    def has_network(self) -> bool:
+        """Whether the model is a gene network that can be read off (`network`)."""
+        return "support" in self.architecture.tables
+
+    def network(self) -> np.ndarray:
+        """Candidate edges, (dim, dim): signed strength of the regulator (row) on the target (column).
+
+        Zero where there is none. Regulators and targets are the dimensions of the states, which are genes
+        where the model was trained on genes.
+
+        Raises
+        ------
+        ModelError
+            The model is not a gene network.
+        """
+        if not self.has_network:
+            raise ModelError(
+                f'The model "{self.name}" ({self.method}) is no gene network. Train one with grn-ode.'
+            )
+        return self.net.support.numpy().T.astype(np.float64)
+
+    @property
     def is_stochastic(self) -> bool:
         """Whether the model has noise: its cells can be followed with chance (`dynamics.stochastic`)."""
         return "sigma" in self.architecture.tables and "score" in self.architecture.heads

@@ -9,6 +9,7 @@ from models.objectives import (
     cnf,
     flow_matching,
     genot,
+    grn_ode,
     metric,
     rollout,
     spline,
@@ -28,6 +29,7 @@ FAMILIES = (
     unbalanced,
     rollout,
     cnf,
+    grn_ode,
     transport,
 )
 """In the order in which their methods are offered."""

@@ -10,6 +10,7 @@ from torch import nn
 
 from dynamics.errors import ModelError
 from models.clock import N_FEATURES
+from models.hill import HillNet
 from models.pairs import PairsNet
 from models.tables import register_tables
 
@@ -192,6 +193,7 @@ KINDS: dict[str, type[nn.Module]] = {
     "potential": PotentialNet,
     "conditional": ConditionalNet,
     "pairs": PairsNet,
+    "hill": HillNet,
 }
 
 

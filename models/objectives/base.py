@@ -23,6 +23,7 @@ PURPOSES = {
     "growth": "Does the population grow or die?",
     "landscape": "Is there a landscape that cells roll down?",
     "classic": "Compare with a classic neural ODE",
+    "genes": "Which genes may act on which?",
     "instant": "An answer at once, without a network",
 }
 """What methods are for, in the biologist's words and in the order in which they are offered."""
