@@ -185,8 +185,28 @@ def test_a_training_outlives_the_browser(visit, server, trained):
     expect(again.get_by_role("button", name="See the flow")).to_be_visible()
 
 
-def test_models_are_trained_side_by_side_tested_and_compared(visit, server, trained):
-    dataset = trained.split("dataset=")[1].split("&")[0]
+def arc(folder: Path, *, n_times: int) -> Path:
+    """Write cells that run along an arc: straight lines between two times cut the corner."""
+    rng = np.random.default_rng(0)
+    days = np.repeat(np.arange(n_times), 80)
+    states = 0.3 * rng.normal(size=(len(days), 3)).astype(np.float32)
+    states[:, 0] += 4 * np.cos(np.pi * days / 4)
+    states[:, 1] += 4 * np.sin(np.pi * days / 4)
+    kinds = np.where(states[:, 2] > 0, "upper", "lower")
+    obs = pd.DataFrame({"day": days, "cell_type": kinds}, index=[f"c{k}" for k in range(len(days))])
+    read.write_h5ad(AnnData(obs=obs, obsm={"X_pca": states, "X_umap": states[:, :2]}), folder / "arc.h5ad")
+    return folder / "arc.h5ad"
+
+
+def opened(server: Server, file: Path) -> str:
+    """Open a file as the app does, and return the id of the data set."""
+    jobs = Jobs(server.folder)
+    job = jobs.submit("ingest", {"source": str(file), "name": file.name})
+    return jobs.wait(job, LONG / 1000).result["dataset"]
+
+
+def test_models_are_trained_side_by_side_tested_and_compared(visit, server, tmp_path):
+    dataset = opened(server, arc(tmp_path, n_times=4))
     page = visit(f"/train?dataset={dataset}")
     settled(page)
     page.get_by_text("An answer at once, without a network").click()
@@ -266,25 +286,12 @@ def test_the_app_is_readable_on_a_phone(visit, trained):
         assert wide <= 390, f"{address} is {wide} px wide"
 
 
-def arc(folder: Path, *, n_times: int) -> Path:
-    """Write cells that run along an arc: straight lines between two times cut the corner."""
-    rng = np.random.default_rng(0)
-    days = np.repeat(np.arange(n_times), 80)
-    states = 0.3 * rng.normal(size=(len(days), 3)).astype(np.float32)
-    states[:, 0] += 4 * np.cos(np.pi * days / 4)
-    states[:, 1] += 4 * np.sin(np.pi * days / 4)
-    obs = pd.DataFrame({"day": days}, index=[f"c{k}" for k in range(len(days))])
-    read.write_h5ad(AnnData(obs=obs, obsm={"X_pca": states, "X_umap": states[:, :2]}), folder / "arc.h5ad")
-    return folder / "arc.h5ad"
-
-
 @pytest.mark.parametrize(
     ("n_times", "said"), [(5, "Times dealt out at random: passed"), (2, "only two time points")]
 )
 def test_a_report_is_made_and_read(visit, server, tmp_path, n_times, said):
     jobs = Jobs(server.folder)
-    opened = jobs.submit("ingest", {"source": str(arc(tmp_path, n_times=n_times)), "name": "arc.h5ad"})
-    dataset = jobs.wait(opened, LONG / 1000).result["dataset"]
+    dataset = opened(server, arc(tmp_path, n_times=n_times))
     config = TrainConfig("ot-cfm", {"steps": 100}, members=3).to_json()
     trained = jobs.submit("train", {"dataset": dataset, "config": config, "name": "arc"}, dataset=dataset)
     model = jobs.wait(trained, LONG / 1000).result["model"]
