@@ -15,6 +15,8 @@ page = st.navigation(
             ("validate", "Validate", "How far a model can be believed."),
             ("flow", "Flow", "Where cells are heading, drawn over the map."),
             ("trajectories", "Trajectories", "The predicted future or past of chosen cells."),
+            ("fates", "Fates", "What each cell becomes, and how sure that is."),
+            ("regulation", "Regulation", "Which genes may act on which: candidates."),
         ]
     ),
     position="top",

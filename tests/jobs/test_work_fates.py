@@ -79,7 +79,7 @@ def test_fates_are_kept_and_found_again(made):
 
 
 def test_unknown_fates_stay_unknown(made):
-    _, entry, shots = made
+    _, entry, _ = made
     p = np.full((80, 2), 0.5)
     p[3] = np.nan
     ones = np.ones(80)
