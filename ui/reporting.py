@@ -10,17 +10,11 @@ from dynamics.figures import validation
 from models import report_words
 from models.holdout import headroom
 from models.methods import METHODS
-from ui import overview, saving, state, theme, validating
+from ui import overview, saving, state, theme, trust, validating
 from ui.text import count, escape
 
 Told = Mapping[str, Any]
 LEVELS = {"better": "good", "no-better": "note", "worse": "warning", "untestable": "note"}
-WORDS = {
-    "better": "Clearly better than a straight line",
-    "no-better": "No better than a straight line",
-    "worse": "Worse than copying",
-    "untestable": "Cannot be tested",
-}
 NAIVE = {
     "copy": "Copy of the time before",
     "ot-midpoint": "Straight line between paired cells",
@@ -73,7 +67,7 @@ def verdict(known: Told) -> None:
     summary = known["summary"][0]
     theme.finding(
         LEVELS[summary["verdict"]],
-        _word(summary),
+        trust.verdict_word(summary),
         _sentence(f"This method {summary['verdict_text']}."),
         _motion(summary),
     )
@@ -125,7 +119,7 @@ def methods(known: Told) -> None:
     for one in known["summary"]:
         rows[_title(one["method"])] = {
             "W1": f"{one['w1_mean']:.3g}",
-            "Verdict": _word(one),
+            "Verdict": trust.verdict_word(one),
             "Seconds a training": f"{one['train_seconds']:.0f}",
         }
     st.table({key: {escape(name): row[key] for name, row in rows.items()} for key in rows[NAIVE["copy"]]})
@@ -247,13 +241,7 @@ def _sentence(text: str) -> str:
 
 def _time(row: Mapping[str, Any]) -> str:
     cells = f" · draws of {count(row['cells'], 'cell')} a side" if "cells" in row else ""
-    return f"{_word(row)}{cells}"
-
-
-def _word(one: Mapping[str, Any]) -> str:
-    """Return the verdict in a few words; without motion there is nothing that a line could be better at."""
-    still = one["verdict"] == "no-better" and one["headroom"] is None
-    return "Nothing to predict" if still else WORDS[one["verdict"]]
+    return f"{trust.verdict_word(row)}{cells}"
 
 
 def _unit(known: Told) -> str:

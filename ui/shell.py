@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ui import jobs_panel, state, theme
+from ui import jobs_panel, state, theme, trust
 from ui.text import count, plural
 
 WORDS = ("day", "week", "month", "year", "hour", "minute")
@@ -17,7 +17,7 @@ def status(work: state.Workspace, page: st.Page) -> None:
     size = f"{count(report.get('n_cells', 0), 'cell')} × {count(genes, 'gene') if genes else 'no genes'}"
     parts = [("Data", work.dataset.name), ("", size), ("", times_text(work))]
     if work.entry:
-        parts.append(("Model", work.entry.name))
+        parts += [("Model", work.entry.name), ("On held-out times", trust.word(work.entry))]
     running = jobs_panel.active()
     if running:
         parts.append(("Running", running[0].title if len(running) == 1 else f"{len(running)} jobs"))

@@ -10,6 +10,12 @@ from dynamics.snapshots import Snapshots
 from jobs.workspace import ModelEntry
 from ui.text import escape
 
+WORDS = {
+    "better": "Clearly better than a straight line",
+    "no-better": "No better than a straight line",
+    "worse": "Worse than copying",
+    "untestable": "Cannot be tested",
+}
 UNVALIDATED = "Not validated: no time point was held out to test this model."
 
 
@@ -45,6 +51,18 @@ def scores(entry: ModelEntry) -> Scores | None:
         verdict=first["verdict_text"],
         held_out=tuple(held_out),
     )
+
+
+def verdict_word(one: Mapping[str, Any]) -> str:
+    """Return a verdict in a few words; without motion there is nothing that a line could be better at."""
+    still = one["verdict"] == "no-better" and one["headroom"] is None
+    return "Nothing to predict" if still else WORDS[one["verdict"]]
+
+
+def word(entry: ModelEntry) -> str:
+    """Return in a few words what held-out times said of a model."""
+    told = entry.about.get("validation")
+    return verdict_word(told["summary"][0]) if told else "Not validated"
 
 
 def widening(entry: ModelEntry) -> float | None:

@@ -41,6 +41,9 @@ def test_a_report_is_shown_with_all_its_parts(workspace):
     said = words(app)
     for part in ("straight line", "Times dealt out at random", "Time run backwards", "One time as two"):
         assert part in said
+    card = open_page("trajectories", **query)
+    assert "Ranges are" in words(card)
+    assert "held-out times" in words(card)
     table = app.table[0].value
     assert "Noise floor" in table.index
     assert "Flow matching with random pairs" in table.index
@@ -62,7 +65,9 @@ def test_two_times_are_said_to_be_untestable(workspace):
     assert "only two time points" in said
     assert "One time as two" in said
     assert not app.multiselect
-    assert "only two time points" in words(open_page("flow", **query))
+    flow = words(open_page("flow", **query))
+    assert "only two time points" in flow
+    assert "Cannot be tested" in flow
 
 
 def test_shuffled_times_get_a_negative_verdict(workspace):
@@ -73,6 +78,7 @@ def test_shuffled_times_get_a_negative_verdict(workspace):
     app = open_page("validate", **query)
     assert "Nothing to predict" in words(app)
     assert "Clearly better" not in words(app)
+    assert "Nothing to predict" in words(open_page("trajectories", **query))
 
 
 @pytest.mark.parametrize("types", [True, False])
