@@ -24,7 +24,7 @@ FEWEST = 10
 FEWEST_OF_A_FATE = 3
 """Clones that mostly become a fate, and that do not, below which it has no AUROC."""
 
-SPLITS = 50
+SPLITS = 20
 """Random halves of each clone's late cells."""
 
 MODEL, CEILING, CHANCE = "model", "ceiling", "chance"
@@ -129,7 +129,10 @@ def score_clones(
     scored = np.flatnonzero((n_early > 0) & (n_late > 1))
     if at >= last or len(scored) < FEWEST:
         raise DataError(_too_few(snapshots, at, n_early, n_late))
-    halves = _on_halves(predicted, states.codes[late], codes[late], scored=scored, seed=seed)
+    place = np.full(len(names), -1)
+    place[scored] = np.arange(len(scored))
+    late = late[place[codes[late]] >= 0]
+    halves = _on_halves(predicted[scored], states.codes[late], place[codes[late]], seed=seed)
     rows = {
         "clone": [names[k] for k in scored],
         "cells early": n_early[scored],
@@ -160,9 +163,7 @@ def _too_few(snapshots: "Snapshots", at: int, n_early: np.ndarray, n_late: np.nd
     )
 
 
-def _on_halves(
-    predicted: np.ndarray, fate: np.ndarray, clone: np.ndarray, *, scored: np.ndarray, seed: int
-) -> dict[str, dict]:
+def _on_halves(predicted: np.ndarray, fate: np.ndarray, clone: np.ndarray, *, seed: int) -> dict[str, dict]:
     """Score three predictions of random halves of the late cells, means over the splits.
 
     Parameters
@@ -186,11 +187,11 @@ def _on_halves(
             )
             for side in (0, 1)
         ]
-        truth = halves[1][scored]
+        truth = halves[1]
         told = {
-            MODEL: predicted[scored],
-            CEILING: halves[0][scored],
-            CHANCE: predicted[rng.permutation(scored)],
+            MODEL: predicted,
+            CEILING: halves[0],
+            CHANCE: predicted[rng.permutation(len(predicted))],
         }
         for kind, one in told.items():
             kinds[kind].append(_scored(one, truth))
@@ -227,7 +228,6 @@ def _mean_known(values: np.ndarray) -> np.ndarray:
 
 def _mean_by(codes: np.ndarray, values: np.ndarray, n: int) -> np.ndarray:
     """Mean of values, (m, k), by code, (n, k); NaN where no cell has the code."""
-    total = np.zeros((n, values.shape[1]))
-    np.add.at(total, codes, values)
+    total = np.column_stack([np.bincount(codes, column, minlength=n) for column in values.T])
     counts = np.bincount(codes, minlength=n)[:, None]
     return np.where(counts > 0, total / np.maximum(counts, 1), np.nan)

@@ -301,7 +301,7 @@ def _likely(work: state.Workspace, shots: "Snapshots", found: Fates, paint: dict
     """Colour by the most likely fate, pale where it is below 80 %."""
     top = np.nan_to_num(found.probabilities, nan=0.0).max(axis=1)
     codes = np.where(found.most_likely < 0, -1, 2 * found.most_likely + (top < SURE))
-    names = tuple(word for name in found.names for word in (name, f"{name}, below 80 %"))
+    names = tuple(word for name in found.names for word in (name, f"{name} < 80 %"))
     shades = tuple(shade for name in found.names for shade in (paint[name], _pale(paint[name])))
     return Categories(_everywhere(work, shots, codes, missing=-1), names, shades, "most likely fate")
 

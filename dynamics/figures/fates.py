@@ -21,7 +21,7 @@ THIN = 0.004
 """Flows of a smaller share of an interval's mass are not drawn."""
 
 OTHERS = "other types"
-BAR, HEAD = 34, 80
+BAR, HEAD = 34, 150
 
 
 def corners(n: int) -> np.ndarray:
@@ -84,8 +84,11 @@ def circle(
     _corner_names(figure, at, names)
     styled(figure, height=height)
     figure.update_xaxes(visible=False, range=[-1.45, 1.45])
-    figure.update_yaxes(visible=False, range=[-1.3, 1.3], scaleanchor="x")
-    figure.update_layout(hovermode="closest", legend={"orientation": "h", "y": -0.05, "yanchor": "top"})
+    reach = [float(at[:, 1].min()) - 0.3, float(at[:, 1].max()) + 0.3]
+    if len(names) == 2:
+        reach = [-0.7, 0.7]
+    figure.update_yaxes(visible=False, range=reach, scaleanchor="x", constrain="domain")
+    figure.update_layout(hovermode="closest", legend={"orientation": "h", "y": 0, "yanchor": "top"})
     return figure
 
 
