@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dynamics import read, roles
+from dynamics import gene_states, read, roles
 from dynamics.errors import DataError, FileError, SettingsError
 from jobs import precheck, remote
 from jobs.terminal import progress_line
@@ -58,6 +58,8 @@ def opened_with_model(options: argparse.Namespace) -> tuple:
     """Open data and model, and make sure that they fit."""
     model = checkpoint.load(options.model)
     adata = opened(options.file)
+    if model.rep == gene_states.REP:
+        gene_states.with_gene_states(adata, roles.detect(adata))
     picked = chosen_roles(adata, options)
     return adata, picked, model, fitting.check_fit(model, adata, picked)
 
@@ -83,6 +85,8 @@ def chosen_roles(adata: "AnnData", options: argparse.Namespace) -> roles.Roles:
     picked = replace(
         roles.detect(adata), **{name: value for name, value in given.items() if value is not None}
     )
+    if picked.rep == gene_states.REP:
+        gene_states.with_gene_states(adata, picked)
     roles.check_roles(adata, picked)
     return picked
 
@@ -164,7 +168,11 @@ def _data_options(command: argparse.ArgumentParser) -> None:
     add("--time-as", choices=("value", "index"), help="real elapsed time, or 0, 1, 2, … (default: value)")
     add("--time-values", metavar="LABEL=NUMBER,…", help='times by hand, such as "E8.5=8.5,P0=19"')
     add("--time-unit", metavar="UNIT", help="unit of the times, such as day (default: as read)")
-    add("--rep", metavar="KEY", help="obsm key of the cell states, such as X_pca")
+    add(
+        "--rep",
+        metavar="KEY",
+        help="obsm key of the cell states, such as X_pca; X_genes: the genes themselves, up to 200",
+    )
     add("--embedding", metavar="KEY", help="obsm key of the map, such as X_umap")
     add("--cell-type-key", metavar="COLUMN", help="obs column that holds the cell types")
     add("--dims", type=int, metavar="N", help="leading dimensions of the states to use")

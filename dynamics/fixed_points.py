@@ -14,10 +14,12 @@ from dynamics.velocity import evaluate
 if TYPE_CHECKING:
     from dynamics.field import VelocityField
 
-SEEDS = 64
+SEEDS = 40
 STEPS = 40
 LONGEST = 0.25
 """A step of the search is at most this share of the spread of the states."""
+STUCK = 1e4
+"""A search ends where its damping has grown beyond this."""
 STILL = 1e-3
 """A state is a fixed point where its speed is below this share of the cells' median speed."""
 SAME = 0.05
@@ -149,23 +151,31 @@ def _slow_and_apart(cells: np.ndarray, speed: np.ndarray, n_seeds: int) -> np.nd
 
 
 def _descended(velocity: "VelocityField", t: float, x: np.ndarray, *, longest: float) -> np.ndarray:
-    """Take damped Gauss–Newton steps from each seed towards a speed of zero."""
+    """Take damped Gauss–Newton steps from each seed towards a speed of zero; those that are stuck stop."""
     x, damping = x.astype(np.float32), np.full(len(x), 1e-3)
     v = evaluate(velocity, t, x).astype(np.float64)
+    enough = STILL * float(np.median(np.linalg.norm(v, axis=1))) / 100
     for _ in range(STEPS):
-        slope = jacobians(velocity, t, x).astype(np.float64)
-        square = slope.transpose(0, 2, 1) @ slope
-        size = np.trace(square, axis1=1, axis2=2)[:, None, None] / x.shape[1]
-        damped = square + (damping[:, None, None] * size + np.finfo(float).tiny) * np.eye(x.shape[1])
-        step = -np.linalg.solve(damped, (slope.transpose(0, 2, 1) @ v[..., None]))[..., 0]
-        length = np.linalg.norm(step, axis=1, keepdims=True)
-        step *= longest / np.maximum(length, longest)
-        ahead = (x + step).astype(np.float32)
+        going = np.flatnonzero((damping < STUCK) & (np.linalg.norm(v, axis=1) > enough))
+        if not len(going):
+            break
+        step = _step(jacobians(velocity, t, x[going]), v[going], damping[going], longest=longest)
+        ahead = (x[going] + step).astype(np.float32)
         then = evaluate(velocity, t, ahead).astype(np.float64)
-        better = np.linalg.norm(then, axis=1) < np.linalg.norm(v, axis=1)
-        x[better], v[better] = ahead[better], then[better]
-        damping = np.where(better, damping / 3, np.minimum(damping * 4, 1e6))
+        better = np.linalg.norm(then, axis=1) < np.linalg.norm(v[going], axis=1)
+        x[going[better]], v[going[better]] = ahead[better], then[better]
+        damping[going] = np.where(better, damping[going] / 3, damping[going] * 4)
     return x
+
+
+def _step(slope: np.ndarray, v: np.ndarray, damping: np.ndarray, *, longest: float) -> np.ndarray:
+    """One damped step for each point, none longer than `longest`."""
+    slope = slope.astype(np.float64)
+    square = slope.transpose(0, 2, 1) @ slope
+    size = np.trace(square, axis1=1, axis2=2)[:, None, None] / v.shape[1]
+    damped = square + (damping[:, None, None] * size + np.finfo(float).tiny) * np.eye(v.shape[1])
+    step = -np.linalg.solve(damped, slope.transpose(0, 2, 1) @ v[..., None])[..., 0]
+    return step * (longest / np.maximum(np.linalg.norm(step, axis=1, keepdims=True), longest))
 
 
 def _distinct(points: np.ndarray, apart: float) -> np.ndarray:

@@ -14,6 +14,7 @@ from dynamics import demo as demos
 from dynamics import inspect, preprocess, read
 from dynamics.errors import FileError, SettingsError, Stopped
 from dynamics.field import Progress, no_progress, share
+from dynamics.gene_states import with_gene_states
 from dynamics.roles import Roles, detect
 from jobs import sandbox, shipped
 from jobs.workspace import Workspace, write_json
@@ -93,7 +94,7 @@ def prepare(*, params: Mapping[str, Any], folder: Path, progress: Progress) -> d
     say(progress, 0.95, "Writing the data")
     roles = _roles_of(prepared, Roles.from_json(workspace.dataset(dataset.id).roles))
     report = inspect.inspect(prepared, roles=roles).to_json()
-    read.write_h5ad(prepared, dataset.prepared)
+    read.write_h5ad(with_gene_states(prepared, roles), dataset.prepared)
     workspace.update_dataset(dataset.id, roles=roles.to_json(), report=report)
     return {"dataset": dataset.id}
 
@@ -177,8 +178,8 @@ def _build_demo(name: str, place: Path, *, progress: Progress) -> None:
     if roles.rep is None or roles.embedding is None:
         config = preprocess.PrepareConfig()
         adata = preprocess.prepare(adata, config, roles=roles, progress=share(progress, 0.2, 0.95))
-        read.write_h5ad(adata, fresh / "prepared.h5ad")
         roles = _roles_of(adata, roles)
+        read.write_h5ad(with_gene_states(adata, roles), fresh / "prepared.h5ad")
     report = inspect.inspect(adata, roles=roles).to_json()
     write_json(fresh / "found.json", {"roles": roles.to_json(), "report": report})
     for old in place.parent.glob(f"{name}-*"):
