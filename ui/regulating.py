@@ -279,10 +279,15 @@ def _caption(work: state.Workspace, known: Kept, which: int, *, drawn: int) -> s
     prior = f" {count(n, 'edge')} of the prior network among these genes." if known.prior_edges else ""
     return (
         f"The {drawn} strongest candidates over {count(found.n_cells, 'cell')} "
-        f"({escape(KINDS[known.kinds[which]].lower())}: {escape(known.names[which])}), from {who}, by the "
+        f"({_region_said(known, which)}), from {who}, by the "
         f"model “{escape(work.entry.name)}”. Blue with an arrow: candidate activator; red, dashed: candidate "
         f"repressor; width: score. {members}{prior} {CANDIDATE}"
     )
+
+
+def _region_said(known: Kept, which: int) -> str:
+    kind = known.kinds[which]
+    return "all" if kind == "all" else f"{KINDS[kind].lower()}: {escape(known.names[which])}"
 
 
 def _given(work: state.Workspace) -> tuple[list[str], list[tuple[str, str, int]]]:

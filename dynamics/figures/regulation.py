@@ -40,18 +40,23 @@ def network(found: "Regulation", edges: "Sequence[dict]", *, title: str = "score
         return _bare(figure)
     place = dict(zip(names, _layout(names, edges), strict=True))
     largest = max(abs(row[title]) for row in edges) or 1.0
-    for sign, colour, dash, name in (
-        (1, UP, "solid", "candidate activator"),
-        (-1, DOWN, "dash", "candidate repressor"),
-    ):
+    words = ("candidate activator", "candidate repressor")
+    words = words if title == "score" else (f"positive {title}", f"negative {title}")
+    for sign, colour, dash, name in ((1, UP, "solid", words[0]), (-1, DOWN, "dash", words[1])):
         rows = [row for row in edges if row[title] * sign > 0]
         figure.add_trace(
             go.Scatter(x=[None], y=[None], mode="lines", name=name, line={"color": colour, "dash": dash})
         )
         for row in rows:
-            width = 0.8 + 4.2 * abs(row[title]) / largest
+            width = 0.7 + 2.6 * abs(row[title]) / largest
             _edge(
-                figure, place[row["regulator"]], place[row["target"]], width=width, colour=colour, dash=dash
+                figure,
+                place[row["regulator"]],
+                place[row["target"]],
+                width=width,
+                colour=colour,
+                dash=dash,
+                headed=title == "score",
             )
     _hovers(figure, edges, place, title)
     _genes(
@@ -162,11 +167,11 @@ def _layout(names: list[str], edges: "Sequence[dict]") -> np.ndarray:
     _, part = connected_components(coo_matrix((np.ones(len(pairs)), pairs.T), shape=(n, n)), directed=False)
     angle = 2 * np.pi * np.argsort(np.argsort(part, kind="stable"), kind="stable") / n
     xy = np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    near = 1.6 / np.sqrt(n)
+    near = 2.4 / np.sqrt(n)
     for step in np.linspace(0.15, 0.005, ROUNDS):
         gap = xy[:, None] - xy[None]
         distance = np.maximum(np.linalg.norm(gap, axis=2, keepdims=True), 1e-3)
-        push = (gap * (near / distance) ** 2).sum(axis=1) - 0.3 * xy
+        push = (gap * (near / distance) ** 2).sum(axis=1) - 3.0 * xy
         pull = xy[pairs[:, 1]] - xy[pairs[:, 0]]
         pull = pull * np.linalg.norm(pull, axis=1, keepdims=True) / near
         np.add.at(push, pairs[:, 0], pull)
@@ -177,7 +182,16 @@ def _layout(names: list[str], edges: "Sequence[dict]") -> np.ndarray:
     return xy / np.maximum(np.abs(xy).max(axis=0), 1e-9)
 
 
-def _edge(figure: go.Figure, start, end, *, width: float, colour: str, dash: str) -> None:
+def _edge(
+    figure: go.Figure,
+    start: np.ndarray,
+    end: np.ndarray,
+    *,
+    width: float,
+    colour: str,
+    dash: str,
+    headed: bool,
+) -> None:
     """Draw one edge with a head: an arrow for an activator, a bar-like square head for a repressor."""
     way = end - start
     length = max(float(np.linalg.norm(way)), 1e-9)
@@ -194,7 +208,7 @@ def _edge(figure: go.Figure, start, end, *, width: float, colour: str, dash: str
                 "size": [0, 7 + 1.2 * width],
                 "angle": 0 if dash == "solid" else 90,
                 "color": colour,
-                "opacity": [0, 1],
+                "opacity": [0, float(headed)],
                 "line": {"width": 2, "color": colour},
             },
             opacity=0.85,
