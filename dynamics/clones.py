@@ -213,8 +213,8 @@ def _scored(predicted: np.ndarray, real: np.ndarray) -> np.ndarray:
         if min(mostly.sum(), (~mostly).sum()) >= FEWEST_OF_A_FATE:
             found[0, f] = roc_auc_score(mostly, predicted[:, f])
         if np.ptp(predicted[:, f]) > 0 and np.ptp(real[:, f]) > 0:
-            found[1, f] = stats.pearsonr(predicted[:, f], real[:, f]).statistic
-            found[2, f] = stats.spearmanr(predicted[:, f], real[:, f]).statistic
+            found[1, f] = np.corrcoef(predicted[:, f], real[:, f])[0, 1]
+            found[2, f] = np.corrcoef(stats.rankdata(predicted[:, f]), stats.rankdata(real[:, f]))[0, 1]
     return found
 
 

@@ -105,10 +105,10 @@ def test_states_are_renamed_merged_and_proposed_again(workspace):
     entry, shots = keep(workspace, query)
     app = open_page("fates", **query)
     edit(app, "Rename")
-    app.text_input(key=f"states-rename-to-{entry.id}").set_value("up*").run()
+    app.text_input(key=f"states-rename-to-{entry.id}").set_value("up*")
     app.button(key=f"states-rename-do-{entry.id}").click().run()
     assert "another terminal state" in words(app)
-    app.text_input(key=f"states-rename-to-{entry.id}").set_value("<b>west</b>").run()
+    app.text_input(key=f"states-rename-to-{entry.id}").set_value("<b>west</b>")
     app.button(key=f"states-rename-do-{entry.id}").click().run()
     assert work_fates.kept_states(entry, shots).names == ("<b>west</b>", "up*")
     edit(app, "Merge")
@@ -128,8 +128,8 @@ def test_chosen_cells_are_forced_into_a_state_and_have_ancestors(workspace, monk
     app = open_page("fates", **query)
     assert "10 cells chosen on the map" in words(app)
     assert "Of the ancestors" in app.table[-1].value.columns
-    app.text_input(key=f"states-pick-name-{entry.id}").set_value("mine").run()
-    app.checkbox(key=f"states-pick-force-{entry.id}").check().run()
+    app.text_input(key=f"states-pick-name-{entry.id}").set_value("mine")
+    app.checkbox(key=f"states-pick-force-{entry.id}").check()
     app.button(key=f"states-pick-{entry.id}").click().run()
     assert not app.exception
     states = work_fates.kept_states(entry, shots)
