@@ -17,7 +17,8 @@ HOW = (
 TWO_TIMES = "Cannot be tested: only two time points."
 COMPARING_S = 8.0
 """Seconds that comparing one held-out time takes, beside training."""
-NULL_FOLDS = 6
+NULL_FOLDS = (2, 1)
+"""As `models.report.MOST_NULL_FOLDS`, which loads torch."""
 
 
 def facts(found: Scores) -> dict[str, tuple[str, str]]:
@@ -55,12 +56,13 @@ def draw(entry: ModelEntry, *, n_times: int) -> None:
 def cost(entry: ModelEntry, *, n_times: int, n_methods: int, checks: bool) -> str:
     """Say what a test trains and about how long that takes."""
     folds = max(n_times - 2, 0)
-    n_models = folds * n_methods + ((1 + 2 * min(folds, NULL_FOLDS // 2)) if checks else 0)
+    in_checks = sum(min(folds, most) for most in NULL_FOLDS) if checks else 0
+    n_models = folds * n_methods + in_checks + (1 if checks else 0)
     took = entry.about.get("seconds")
     if not took:
         return f"Trains {count(n_models, 'more model')}."
     workers = max(state.jobs().service().workers, 1)
-    seconds = (took * n_models + COMPARING_S * (folds * n_methods + checks * NULL_FOLDS)) / workers
+    seconds = (took * n_models + COMPARING_S * (folds * n_methods + in_checks)) / workers
     return f"Trains {count(n_models, 'more model')}: about {duration(seconds)} when nothing else runs."
 
 

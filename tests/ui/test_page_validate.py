@@ -5,10 +5,11 @@ import pytest
 
 from jobs import work_models
 from jobs.client import Jobs
-from models import assumptions
+from models import assumptions, report
 from models.config import TrainConfig
 from tests.ui.test_pages_models import course, with_model, workspace
 from tests.ui.test_pages_start_data import open_page, words
+from ui import validating
 
 QUICK = TrainConfig("ot-cfm", {"steps": 60}, members=3)
 __all__ = ["workspace"]
@@ -20,6 +21,10 @@ def reported(workspace, query, **params) -> None:
     folder.mkdir(exist_ok=True)
     params = {"dataset": query["dataset"], "model": query["model"], **params}
     work_models.validate(params=params, folder=folder, progress=lambda *_, **__: True)
+
+
+def test_the_cost_knows_the_folds_of_the_checks():
+    assert validating.NULL_FOLDS == tuple(report.MOST_NULL_FOLDS.values())
 
 
 def test_a_report_is_started_from_the_page(workspace):
