@@ -105,7 +105,8 @@ def _means(fates: Fates, mine: np.ndarray) -> dict[str, float]:
     row: dict[str, float] = {"cells": len(known), "without_fate": len(mine) - len(known)}
     bands = None, None
     if fates.by_member is not None and len(known):
-        bands = interval(fates.by_member[:, known].mean(axis=1, dtype=np.float64))
+        means = fates.by_member[:, known].mean(axis=1, dtype=np.float64)
+        bands = interval(means, widened=fates.widening)
     for f, name in enumerate(fates.names):
         row[name] = float(fates.probabilities[known, f].mean()) if len(known) else float("nan")
         if fates.by_member is not None:

@@ -1,7 +1,7 @@
 """Fates: which share of each cell's descendants ends in each terminal state, and how sure that is."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -62,6 +62,8 @@ class Fates:
         Paths drawn for each cell by each member; 0 for a chain.
     growth
         "model", "genes" or "none".
+    widening
+        Times by which the intervals are wider than the members and draws alone make them.
     """
 
     names: tuple[str, ...]
@@ -75,6 +77,7 @@ class Fates:
     method: str = "chain"
     n_draws: int = 0
     growth: str = "none"
+    widening: float = 1.0
 
     def __post_init__(self) -> None:
         for array in (self.probabilities, self.low, self.high, self.without_growth, self.by_member):
@@ -110,6 +113,14 @@ class Fates:
         if self.without_growth is None:
             return None
         return 0.5 * np.abs(self.probabilities - self.without_growth).sum(axis=1)
+
+    def widened(self, factor: float) -> "Fates":
+        """Return the same with intervals that many times as wide: what held-out times called for."""
+        if self.low is None or factor == 1:
+            return self
+        mean = self.probabilities
+        low, high = (np.clip(mean + factor * (bound - mean), 0, 1) for bound in (self.low, self.high))
+        return replace(self, low=low, high=high, widening=factor * self.widening)
 
     @property
     def message(self) -> str:
@@ -223,7 +234,9 @@ def _one(
     return absorbed(chain, terminal), plain
 
 
-def interval(by_member: np.ndarray, *, n_draws: int = 0) -> tuple[np.ndarray | None, np.ndarray | None]:
+def interval(
+    by_member: np.ndarray, *, n_draws: int = 0, widened: float = 1.0
+) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Return a nominal 80 % interval of shares that several members give, each from some draws.
 
     Student's interval for one more member, with the variance between members less what the draws make of
@@ -236,6 +249,8 @@ def interval(by_member: np.ndarray, *, n_draws: int = 0) -> tuple[np.ndarray | N
     by_member : (n_members, ...)
     n_draws
         Draws of each member; 0 where no chance is in its answer.
+    widened
+        Times by which the half-width is multiplied.
 
     Returns
     -------
@@ -260,7 +275,7 @@ def interval(by_member: np.ndarray, *, n_draws: int = 0) -> tuple[np.ndarray | N
         drawn_in_all, more = n * n_draws, quantile**2
         shifted = (mean * drawn_in_all + more / 2) / (drawn_in_all + more)
         between = between + shifted * (1 - shifted) / (drawn_in_all + more)
-    half = quantile * np.sqrt(between)
+    half = widened * quantile * np.sqrt(between)
     return np.clip(mean - half, 0, 1), np.clip(mean + half, 0, 1)
 
 

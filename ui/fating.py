@@ -82,11 +82,11 @@ def proposal(work: state.Workspace) -> "TerminalStates":
 
 def fates(work: state.Workspace, states: "TerminalStates", *, growth: str) -> Fates:
     """Return fates as a job kept them, else worked out here: of stochastic models by the mean flow."""
-    kept = kept_fates(work, states, growth=growth)
-    if kept is not None:
-        return kept
-    built = chain(work, growth=growth)
-    return cache.cached(_told, work.model, cells_of(work), states, built=built)
+    found = kept_fates(work, states, growth=growth)
+    if found is None:
+        built = chain(work, growth=growth)
+        found = cache.cached(_told, work.model, cells_of(work), states, built=built)
+    return found.widened(trust.widening(work.entry) or 1.0)
 
 
 def kept_fates(work: state.Workspace, states: "TerminalStates", *, growth: str) -> Fates | None:
@@ -204,7 +204,7 @@ def caption(work: state.Workspace, found: Fates, *, name: str) -> str:
     band = (
         f"Intervals (80 %) are from {count(found.n_members, 'member')} of the ensemble"
         f"{' and the draws' if found.n_draws else ''}: how far another training would differ, not whether "
-        "the method's assumption holds."
+        f"the method's assumption holds. {trust.bands_note(work.entry)}"
         if found.low is not None and n > 1
         else ""
     )

@@ -291,3 +291,23 @@ def test_flows_and_table_by_type(rng):
     assert table.query("type == 'R'")["right"].min() > 0.95
     everyone = fate_tables.table_by_type(found, snapshots)
     assert list(everyone["type"]) == ["all cells"] * 3
+
+
+def test_intervals_are_widened_about_the_mean_and_stay_shares():
+    by_member = np.array([[[0.4, 0.6]], [[0.5, 0.5]], [[0.6, 0.4]]])
+    low, high = fates.interval(by_member)
+    found = fates.Fates(
+        names=("a", "b"),
+        probabilities=by_member.mean(axis=0),
+        low=low,
+        high=high,
+        without_growth=None,
+        reached=np.ones(1),
+        unsupported=np.zeros(1),
+        by_member=by_member,
+    )
+    wide = found.widened(1.5)
+    expected = fates.interval(by_member, widened=1.5)
+    np.testing.assert_allclose([wide.low, wide.high], expected)
+    assert wide.widening == 1.5
+    np.testing.assert_array_equal(found.widened(100.0).low, [[0.0, 0.0]])
