@@ -104,6 +104,11 @@ class CellModel:
         """Raw output of one head of the network, (n, width); what its unit is, the method says."""
         return self._outputs(self._time(t, x), x)[name]
 
+    @property
+    def has_landscape(self) -> bool:
+        """Whether the model has learned a landscape that cells roll down (`potential`)."""
+        return "potential" in self.architecture.heads
+
     def potential(self, t: float | torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """Height of the landscape at states `x`, (n,), in squared state units per unit of time.
 
@@ -119,7 +124,7 @@ class CellModel:
         ModelError
             The model has no landscape.
         """
-        if "potential" not in self.architecture.heads:
+        if not self.has_landscape:
             raise ModelError(
                 f'The model "{self.name}" ({self.method}) has learned no landscape. '
                 "Train one with action-matching."
