@@ -32,7 +32,7 @@ from dynamics.snapshots import Snapshots, default_dims, from_arrays
 from models.config import TrainConfig
 from models.train import fit
 
-TREES = 200
+TREES, MOST_CELLS = 100, 1_000
 MOST_TIMES = 200
 """Times that a data set of the app may have."""
 COUNTED = ("AUROC", "AUPRC", "signed AUPRC", "right sign")
@@ -155,7 +155,13 @@ def forests(levels: np.ndarray, panel: regulation.Panel) -> np.ndarray:
     for t, target in enumerate(panel.targets):
         own = levels[:, target] / max(levels[:, target].std(), 1e-12)
         rows = np.flatnonzero(panel.regulators != target)
-        forest = RandomForestRegressor(TREES, max_features="sqrt", min_samples_leaf=3, random_state=0)
+        forest = RandomForestRegressor(
+            TREES,
+            max_features="sqrt",
+            min_samples_leaf=3,
+            max_samples=min(MOST_CELLS, len(own)),
+            random_state=0,
+        )
         forest.fit(levels[:, panel.regulators[rows]], own)
         found[rows, t] = forest.feature_importances_
     return found

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from dynamics.field import VelocityField
     from dynamics.snapshots import Snapshots
 
-TURNOVER = 4.0
+TURNOVER = 3.0
 """Turnover of a gene, in units of (spread of its velocity) / (spread of its level)."""
 PENALTY = 0.3
 """Ridge penalty, relative to the variance of a regulator."""
