@@ -90,6 +90,7 @@ def drivers(
     by_member: np.ndarray | None = None,
     method: str = "spearman",
     undecided: bool = False,
+    ranks: Matrix | None = None,
     draws: int = DRAWS,
     seed: int = 0,
 ) -> Drivers:
@@ -114,6 +115,9 @@ def drivers(
         "spearman" or "pearson".
     undecided
         Whether to take only cells that have less than 80 % in one fate.
+    ranks
+        What `ranked` gives of the expression, where it is already there. Genes are ranked over all cells,
+        whichever of them are used.
 
     Raises
     ------
@@ -135,9 +139,10 @@ def drivers(
     _check(expression, probabilities, times, genes=genes, fates=fates)
     rows = _rows(probabilities, undecided=undecided)
     _, group = np.unique(np.asarray(times)[rows], return_inverse=True)
-    by_cell = expression.tocsr()[rows] if sparse.issparse(expression) else np.asarray(expression)[rows]
-    mean, detected = _levels(by_cell)
-    x = ranked(by_cell) if method == "spearman" else by_cell
+    x = _taken(expression, rows)
+    mean, detected = _levels(x)
+    if method == "spearman":
+        x = _taken(ranked(expression) if ranks is None else ranks, rows)
     members = () if by_member is None or len(by_member) < 2 else by_member[:, rows]
     y = _within(probabilities[rows], group, method=method)
     spread = _spread(x, group)
@@ -240,6 +245,13 @@ def _rows(probabilities: np.ndarray, *, undecided: bool) -> np.ndarray:
             + ("Take all cells." if undecided else "Choose other terminal states on the Fates page.")
         )
     return rows
+
+
+def _taken(values: Matrix, rows: np.ndarray) -> Matrix:
+    """Return some of the cells; all of them as they are."""
+    if len(rows) == values.shape[0]:
+        return values
+    return values.tocsr()[rows] if sparse.issparse(values) else np.asarray(values)[rows]
 
 
 def _within(values: np.ndarray, group: np.ndarray, *, method: str) -> np.ndarray:

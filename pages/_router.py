@@ -16,6 +16,7 @@ page = st.navigation(
             ("flow", "Flow", "Where cells are heading, drawn over the map."),
             ("trajectories", "Trajectories", "The predicted future or past of chosen cells."),
             ("fates", "Fates", "What each cell becomes, and how sure that is."),
+            ("genes", "Genes", "How genes change on the way to each fate, and which go with it."),
             ("regulation", "Regulation", "Which genes may act on which: candidates."),
         ]
     ),

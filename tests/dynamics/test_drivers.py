@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse, stats
 
+from dynamics.driver_contrasts import ALL, drivers_of, share_between
 from dynamics.drivers import drivers, false_discovery_rate, ranked, table
 from dynamics.errors import DataError, SettingsError
 
@@ -102,6 +103,12 @@ def test_sparse_and_dense_the_order_of_cells_and_scale_give_the_same(rng):
     np.testing.assert_array_equal(again.null_p, plain.null_p)
 
 
+def test_ranks_that_are_there_already_are_used(rng):
+    values, fates, times = course(rng, effect=2.0)
+    plain = told(values, fates, times)
+    np.testing.assert_array_equal(told(values, fates, times, ranks=ranked(values)).effect, plain.effect)
+
+
 def test_ranks_of_a_sparse_matrix_are_mid_ranks_less_that_of_zero(rng):
     values = np.round(rng.normal(size=(50, 3)) * (rng.random((50, 3)) < 0.4), 1)
     full = stats.rankdata(values, axis=0) / 50
@@ -150,3 +157,63 @@ def test_what_does_not_fit_is_told(rng):
         told(values, fates, times, method="kendall")
     with pytest.raises(DataError, match="a row for each cell"):
         told(values[:-1], fates, times)
+
+
+def branches(rng, *, n=900):
+    """Return expression, fates (n, 3) and times: first a or the rest, then b or c, each by one gene.
+
+    Gene 0 goes with a, gene 1 with b and c alike, gene 2 with b and gene 3 with c; the others with none.
+    """
+    first, second = rng.beta(0.6, 0.6, (2, n))
+    fates = np.column_stack([first, (1 - first) * second, (1 - first) * (1 - second)])
+    values = rng.normal(size=(n, 30))
+    values[:, 0] += 4 * first
+    values[:, 1] += 9 * (1 - first)
+    values[:, 2] += 1.5 * (1 - first) * second
+    values[:, 3] += 1.5 * (1 - first) * (1 - second)
+    return values, fates, np.repeat([0.0, 1.0, 2.0], n // 3)
+
+
+def of(values, fates, times, fate, **kwargs):
+    names = [f"g{k}" for k in range(values.shape[1])]
+    return drivers_of(values, fates, times, fate=fate, genes=names, fates=("a", "b", "c"), **kwargs)
+
+
+def test_against_each_other_fate_the_gene_of_the_branch_gives_way_to_that_of_the_fate(rng):
+    values, fates, times = branches(rng)
+    assert of(values, fates, times, "b", against=ALL).top("b", 1) == [1]
+    found = of(values, fates, times, "b")
+    assert found.fates == ("b",)
+    assert list(found.top("b", 1)) == [2]
+    assert not found.called[0, 1]
+    assert of(values, fates, times, "c").top("c", 1) == [3]
+    assert of(values, fates, times, "a").top("a", 1) == [0]
+    pair = of(values, fates, times, "b", against="c")
+    assert pair.top("b", 1) == [2]
+    assert pair.effect[0, 3] < -0.1
+    assert (np.abs(found.effect) <= np.abs(pair.effect) + 1e-12).all()
+    assert (found.p >= pair.p - 1e-12).all()
+
+
+def test_against_all_others_it_is_the_plain_answer_and_members_count(rng):
+    values, fates, times = branches(rng)
+    members = np.stack([fates, np.roll(fates, 1, axis=0), fates])
+    plain = of(values, fates, times, "b", against=ALL, by_member=members)
+    names = [f"g{k}" for k in range(30)]
+    whole = drivers(values, fates, times, genes=names, fates=("a", "b", "c"), by_member=members)
+    for name in ("effect", "low", "q", "null_p"):
+        np.testing.assert_array_equal(getattr(plain, name)[0], getattr(whole, name)[1])
+    each, alone = (of(values, fates, times, "b", by_member=one) for one in (members, None))
+    assert each.n_members == 3
+    assert (each.high - each.low)[0, 2] > 1.5 * (alone.high - alone.low)[0, 2]
+
+
+def test_fates_without_cells_between_them_are_left_out_or_told(rng):
+    values, fates, times = branches(rng)
+    fates = np.column_stack([fates[:, 0], 1 - fates[:, 0], np.zeros(len(times))])
+    np.testing.assert_array_equal(share_between(np.array([[0.2, 0.2, 0.6]]), 0, 1), [[np.nan] * 2])
+    np.testing.assert_allclose(share_between(np.array([[0.6, 0.2, 0.2]]), 0, 1), [[0.75, 0.25]])
+    with pytest.raises(DataError, match="no fate called 'z'"):
+        of(values, fates, times, "z")
+    with pytest.raises(DataError, match="a or b: Only"):
+        of(values, np.round(fates), times, "a", undecided=True)
