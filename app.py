@@ -24,6 +24,8 @@ from ui.cellmap import buffers
 HEAVY = ("ui.roles", "ui.preparing", "ui.preview", "models.checkpoint", "ui.flowing", "ui.following")
 PATIENCE_S = 15.0
 LOG = logging.getLogger("driftscope")
+# Read when torch is loaded, later. Threads that wait for each other on busy cores turn seconds into minutes.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def warm() -> None:

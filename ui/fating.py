@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from dynamics.terminal import TerminalStates
     from models.cell_model import CellModel
 
-MOST = 30_000
+MOST = 15_000
 """Cells that fates are worked out for at once on the page; of more, a fixed random choice."""
 
 STREAM = 19

@@ -106,6 +106,13 @@ def test_what_nobody_expected_gets_a_number_and_its_story_in_the_log(caplog):
     assert "secret /home/me/data" in caplog.text
 
 
+def test_pages_compute_on_one_thread_so_that_sessions_do_not_wait_for_each_other():
+    env = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    code = "import app, torch; print(torch.get_num_threads())"
+    told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True)
+    assert told.stdout.split()[-1:] == ["1"], told.stderr
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """The app as `./run` starts it, with its job service, on a free port."""
