@@ -79,8 +79,8 @@ def test_a_turn_on_top_of_a_bowl_lowers_what_is_explained_and_leaves_the_bowl():
     shots = cells(n=1500)
     plain, turned = Bowl((1.0, 1.0)), Bowl((1.0, 1.0), turn=0.5)
     found = heights(turned, shots)
-    # at every cell the turn is at right angles to the slope and half as fast: 1 / (1 + ¼); the outermost cells
-    # have their neighbours inwards, along the slope, so that it counts a little more
+    # at every cell the turn is at right angles to the slope and half as fast: 1 / (1 + ¼); the outermost
+    # cells have their neighbours inwards, along the slope, so that it counts a little more
     assert found.explained == pytest.approx(0.8, abs=0.05)
     assert np.corrcoef(found.height, exact(plain, shots, found.rows))[0, 1] > 0.99
 
