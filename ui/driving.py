@@ -74,7 +74,8 @@ def _asked(found: Fates) -> tuple[str, str, bool, str]:
             default=EVERY,
             required=True,
             key="driver-cells",
-            help="Undecided: no fate has 80 % yet, so that genes come before the decision, not after it.",
+            help="Undecided: none of the fates that are compared has 80 % yet, so that genes come before the "
+            "decision, not after it.",
         )
     with fourth:
         method = st.segmented_control(
@@ -96,8 +97,8 @@ def _figures(rows: pd.DataFrame, colour: str, *, fate: str) -> None:
         saving.figure(drawn, name="drivers", alt=f"Effects of the strongest driver genes of {fate}")
     with right:
         st.subheader("All genes", anchor=False)
-        drawn = figures.volcano(rows, colour=colour)
-        saving.figure(drawn, name="drivers-all", alt=f"Effect against discovery rate for {fate}")
+        drawn = figures.overview(rows, colour=colour)
+        saving.figure(drawn, name="drivers-all", alt=f"Effect on {fate} against mean expression")
 
 
 def _table(rows: pd.DataFrame, whole: pd.DataFrame, *, fate: str) -> None:

@@ -26,11 +26,8 @@ if TYPE_CHECKING:
 
 MOST_CELLS = 6_000
 ROW, HEAD = 15, 110
-LEAST_Q = 1e-60
-"""Discovery rates below are drawn there: smaller ones say nothing more."""
-
 NAMED = 12
-"""Genes that the volcano names."""
+"""Genes that are named among all, half of them for and half against the fate."""
 
 SCALE = "Viridis"
 QUIET = "rgba(127, 127, 127, 0.55)"
@@ -175,33 +172,34 @@ def effects(rows: "pd.DataFrame", *, colour: str = OKABE_ITO[0]) -> go.Figure:
     return figure
 
 
-def volcano(rows: "pd.DataFrame", *, colour: str = OKABE_ITO[0]) -> go.Figure:
-    """Draw effect against false discovery rate of all genes; grey where they do not hold up."""
-    height = -np.log10(np.maximum(rows["q"].to_numpy(float), LEAST_Q))
+def overview(rows: "pd.DataFrame", *, colour: str = OKABE_ITO[0]) -> go.Figure:
+    """Draw the effect of all genes against their mean expression; grey where they do not hold up."""
+    effect = rows["effect"].to_numpy(float)
     held = rows["holds_up"].to_numpy(bool)
     label = np.array([""] * len(rows), dtype=object)
-    best = np.argsort(-np.abs(rows["effect"].to_numpy(float)), kind="stable")[:NAMED]
-    label[best] = [escaped(_short(name, 14)) for name in rows["gene"].to_numpy()[best]]
+    order = np.argsort(-effect, kind="stable")
+    ends = np.unique(np.concatenate([order[: NAMED // 2], order[-NAMED // 2 :]]))
+    label[ends] = [escaped(_short(name, 14)) for name in rows["gene"].to_numpy()[ends]]
+    side = np.where(np.arange(len(rows)) % 2 == 0, "middle right", "middle left")
     figure = go.Figure()
     for mine, paint, name in ((~held, MISSING, "does not hold up"), (held, colour, "holds up")):
         if mine.any():
             figure.add_trace(
                 go.Scatter(
-                    x=rows["effect"][mine],
-                    y=height[mine],
+                    x=rows["mean_expression"][mine],
+                    y=effect[mine],
                     mode="markers+text",
                     text=label[mine],
-                    textposition="top center",
+                    textposition=side[mine],
                     textfont={"size": TEXT - 3},
                     marker={"size": 6, "color": paint, "opacity": 0.75},
                     name=name,
                     customdata=_told(rows[mine]),
-                    hovertemplate=HOVER,
+                    hovertemplate=HOVER.replace("%{x:.2f}", "%{y:.2f}"),
                 )
             )
-    styled(figure, x="effect (correlation within times)", y="−log₁₀ q", height=420)
-    figure.add_vline(0, line={"color": AXIS, "dash": "dot"})
-    figure.add_hline(-np.log10(0.05), line={"color": AXIS, "dash": "dot"})
+    styled(figure, x="mean expression (log scale)", y="effect", height=HEAD + 22 * 15)
+    figure.add_hline(0, line={"color": AXIS, "dash": "dot"})
     figure.update_layout(hovermode="closest", legend={"orientation": "h", "y": 1.0, "yanchor": "bottom"})
     return figure
 
