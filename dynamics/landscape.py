@@ -12,7 +12,7 @@ from scipy import ndimage
 from dynamics.ensemble import band, members_of
 from dynamics.errors import DataError, ModelError
 from dynamics.flow import flow_on_grid
-from dynamics.neighbours import nearest
+from dynamics.neighbours import nearest, nearest_among
 from dynamics.potential_fit import FEWEST, Edges, edges, fit_potential
 from dynamics.projection import cells_at
 from dynamics.velocity import evaluate
@@ -276,12 +276,9 @@ def landscape(
 
 def height_of(found: Heights, snapshots: "Snapshots", states: np.ndarray) -> np.ndarray:
     """Return the mean height of the 15 measured cells nearest to each state, (m,); nearer ones count more."""
-    reference = snapshots.states[found.rows].astype(np.float64)
-    squared = np.square(np.asarray(states, np.float64)[:, None] - reference[None]).sum(axis=2)
-    k = min(NEIGHBOURS, len(reference) - 1)
-    near = np.argpartition(squared, k, axis=1)[:, : k + 1]
-    d = np.sqrt(np.take_along_axis(squared, near, 1))
-    reach = d.max(axis=1, keepdims=True)
+    reference = snapshots.states[found.rows]
+    near, d = nearest_among(reference, states, NEIGHBOURS + 1)
+    reach = d[:, -1:].astype(np.float64)
     weight = np.maximum(reach - d, 1e-9 * reach + np.finfo(float).tiny)
     return (weight * found.height[near]).sum(axis=1) / weight.sum(axis=1)
 

@@ -18,6 +18,8 @@ page = st.navigation(
             ("fates", "Fates", "What each cell becomes, and how sure that is."),
             ("genes", "Genes", "How genes change on the way to each fate, and which go with it."),
             ("regulation", "Regulation", "Which genes may act on which: candidates."),
+            ("perturb", "What if", "What cells would become if genes were changed."),
+            ("landscape", "Landscape", "Heights that cells roll down, and the cheapest ways between states."),
         ]
     ),
     position="top",
