@@ -5,7 +5,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from commands import data, fates, learning, regulation, results
+from commands import data, fates, learning, perturb, regulation, results
 from dynamics.errors import DynamicsError
 
 
@@ -27,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
     top = argparse.ArgumentParser(prog="cli.py", description=__doc__)
     commands = top.add_subparsers(required=True, metavar="COMMAND")
-    for group in (data, learning, results, fates, regulation):
+    for group in (data, learning, results, fates, regulation, perturb):
         group.add(commands)
     return top
 

@@ -40,6 +40,7 @@ TASKS: Mapping[str, Task] = MappingProxyType(
         "validate": Task("jobs.work_models:validate", "Test on held-out times"),
         "assume": Task("jobs.work_models:assume", "See what the snapshots leave open"),
         "fates": Task("jobs.work_fates:fates", "Tell the fates of all cells"),
+        "screen": Task("jobs.work_perturb:screen_genes", "Screen genes"),
         "regulation": Task("jobs.work_regulation:regulation", "Rank candidate regulators"),
         "simulate": Task("jobs.work_models:simulate", "Predict cells"),
         "annotate": Task("jobs.work_models:annotate", "Write results into the data"),
