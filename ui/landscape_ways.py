@@ -101,7 +101,7 @@ def ways_layers(ways: Transition | None, names: tuple[str, str] | None) -> Layer
     both = (ways.there, ways.back)
     xy, inside = np.stack([one.xy for one in both], axis=1), np.stack([one.inside for one in both], axis=1)
     groups = Categories(np.arange(2), labels(names), drawing.WAYS, "path")
-    return Layers(paths=Paths(ways.there.progress, xy, inside, None, groups, unit="of the way"))
+    return Layers(paths=Paths(100 * ways.there.progress, xy, inside, None, groups, unit="% of the way"))
 
 
 def keep_chosen(work: state.Workspace, event: MapEvent | None) -> None:

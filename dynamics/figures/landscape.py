@@ -25,7 +25,9 @@ RELIEF = 0.45
 WAYS = ("#d81b60", "#7c4dff")
 """Colours of the way there and the way back: none that cell types get."""
 PATH = "#8a8f93"
-CAMERA = {"eye": {"x": -0.25, "y": -1.0, "z": 1.0}, "center": {"x": 0.02, "y": -0.05, "z": -0.12}}
+EYE, ABOVE, ASIDE = 0.95, 0.85, 0.6
+"""Where one looks from at first: how far away and how high, in sides of the picture, and by how many radians
+beside the direction in which it goes downhill, so that slopes face the reader."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -321,8 +323,19 @@ def _in_space(figure: go.Figure, found: "Landscape", axes: Sequence[str]) -> go.
             },
             "aspectmode": "manual",
             "aspectratio": {"x": float(across[0]), "y": float(across[1]), "z": RELIEF},
-            "camera": CAMERA,
+            "camera": _camera(found),
             "uirevision": "kept",
         },
     )
     return figure
+
+
+def _camera(found: "Landscape") -> dict:
+    """Look uphill, a little from the side."""
+    x, y = np.meshgrid(found.x, found.y, indexing="ij")
+    places = np.column_stack([x[found.mask], y[found.mask]])
+    height = found.height[found.mask]
+    down = -((height - height.mean()) @ (places - places.mean(axis=0)))
+    angle = np.arctan2(down[1], down[0]) + ASIDE
+    eye = {"x": EYE * float(np.cos(angle)), "y": EYE * float(np.sin(angle)), "z": ABOVE}
+    return {"eye": eye, "center": {"x": 0, "y": 0, "z": -0.1}}
