@@ -47,7 +47,7 @@ def draw(work: state.Workspace, known: Expression, found: Fates | None) -> None:
     rows = _only(known, whole)
     colour = fating.colours(work, found.names)[fate]
     _figures(rows, colour, fate=fate)
-    st.caption(_caption(work, drivers, fate, against=against, n_all=len(known.genes)))
+    st.caption(_caption(work, drivers, fate, against=against, undecided=undecided, n_all=len(known.genes)))
     _table(rows, whole, fate=fate)
 
 
@@ -152,12 +152,20 @@ def _only(known: Expression, whole: pd.DataFrame) -> pd.DataFrame:
     return rows
 
 
-def _caption(work: state.Workspace, drivers: Drivers, fate: str, *, against: str, n_all: int) -> str:
+def _caption(
+    work: state.Workspace, drivers: Drivers, fate: str, *, against: str, undecided: bool, n_all: int
+) -> str:
     held = int((drivers.called[0] & (np.nan_to_num(drivers.effect[0]) > 0)).sum())
     members = (
         f"from the error of a correlation and {count(drivers.n_members, 'member')} of the ensemble"
         if drivers.n_members > 1
         else "from the error of a correlation alone; no ensemble was trained, so they are too narrow"
+    )
+    early = (
+        " Among undecided cells fates differ little, and partly by the noise of the very genes: take what "
+        "holds up there as a hint only."
+        if undecided
+        else ""
     )
     cells = fating.cells_of(work).n_cells
     some = "" if drivers.n_cells == cells else f" of {cells:,}"
@@ -168,7 +176,8 @@ def _caption(work: state.Workspace, drivers: Drivers, fate: str, *, against: str
         f"nothing. Lines: 80 % intervals, {members}. Holds up (filled): false discovery rate q below 5 %, "
         "beyond 95 % of matched genes (like mean and share of cells) with fates shuffled within each time, "
         "and an interval without zero. A gene that goes with a fate need not cause it, and the fates of "
-        f"“{escape(work.entry.name)}” were told from states made of these genes. {trust.sentence(work.entry)}"
+        f"“{escape(work.entry.name)}” were told from states made of these genes.{early} "
+        f"{trust.sentence(work.entry)}"
     )
 
 

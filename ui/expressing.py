@@ -126,10 +126,11 @@ def panels(
     *,
     key: str,
     label: str = "expression (log scale)",
+    fewest: int = 2,
 ) -> None:
-    """Draw one small figure for each gene, side by side."""
+    """Draw one small figure for each gene, side by side, with room for `fewest`."""
     paint = _colours(work, along.fates)
-    places = st.columns(min(COLUMNS, max(len(names), 2)), gap="medium")
+    places = st.columns(min(COLUMNS, max(len(names), fewest)), gap="medium")
     for k, name in enumerate(names):
         with places[k % len(places)]:
             drawn = figures.trend(along, k, name=name, colours=paint, unit=work.snapshots.unit, label=label)

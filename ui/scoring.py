@@ -34,7 +34,7 @@ def draw(work: state.Workspace, known: Expression, found: Fates | None) -> None:
     along = expressing.of_values(work, values, found)
     left, right = st.columns([3, 4], gap="large")
     with left:
-        expressing.panels(work, along, [name], key="set-score", label="score")
+        expressing.panels(work, along, [name], key="set-score", label="score", fewest=1)
     with right:
         if work.roles.embedding is not None:
             gene_maps.draw_levels(work, values, label=name, key="score-map", centre=0.0)

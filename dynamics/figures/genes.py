@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 MOST_CELLS = 6_000
 ROW, HEAD = 15, 110
-NAMED = 12
+NAMED = 6
 """Genes that are named among all, half of them for and half against the fate."""
 
 SCALE = "Viridis"
