@@ -25,7 +25,7 @@ RELIEF = 0.45
 WAYS = ("#d81b60", "#7c4dff")
 """Colours of the way there and the way back: none that cell types get."""
 PATH = "#8a8f93"
-EYE, ABOVE, ASIDE = 0.95, 0.85, 0.6
+EYE, ABOVE, ASIDE = 1.2, 1.0, 0.6
 """Where one looks from at first: how far away and how high, in sides of the picture, and by how many radians
 beside the direction in which it goes downhill, so that slopes face the reader."""
 
