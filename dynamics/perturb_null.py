@@ -229,6 +229,8 @@ def verdict(found: Effect, random: Null | None, *, fate: int | None = None) -> t
     k = found.largest if fate is None else fate
     if not found.low[k] * found.high[k] > 0:
         return "info", "The interval holds zero: no effect can be told."
+    if found.by_cell is None:
+        return "good", "The interval does not hold zero: these cells have other fates."
     if random is None:
         return "warning", "Too few genes vary as much, so whether random genes do the same is not known."
     if random.p[k] > CALLED:

@@ -34,10 +34,8 @@ def sentence(found: Effect, random: Null | None, *, fate: int | None = None, cel
         said = f"{band[0]:.0%} to {band[1]:.0%}"
     else:
         said = f"{found.low[k]:+.0%} to {found.high[k]:+.0%}"
-    text = (
-        f"{start} in {found.n_cells:,} {cells} moves fates {way} {found.names[k]} by {abs(change):.0%} "
-        f"(80 %: {said})"
-    )
+    where = "" if found.by_cell is None else f" in {found.n_cells:,} {cells}"
+    text = f"{start}{where} moves fates {way} {found.names[k]} by {abs(change):.0%} (80 %: {said})"
     if random is None:
         return f"{text}. {verdict(found, None, fate=k)[1]}"
     return (

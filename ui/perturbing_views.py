@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ui.perturbing import Answer
 
 TAGS = {"good": "Candidate effect", "warning": "No conclusion", "info": "Nothing in particular"}
+OTHER_FATES = "Other fates"
 TABLE_ROWS = 200
 DONE = {KNOCKOUT: "knocked out", UP: "over-expressed"}
 
@@ -28,9 +29,9 @@ def result(work: state.Workspace, found: "Answer", *, cells: str) -> None:
     """Draw the result: first the sentence, then the change beside random genes and where cells end."""
     effect, random = found.effect, found.random
     level, _ = verdict(effect, random)
-    theme.finding(
-        level, TAGS[level], perturb_told.sentence(effect, random, cells=cells), perturb_told.READING
-    )
+    tag = OTHER_FATES if level == "good" and effect.by_cell is None else TAGS[level]
+    said = perturb_told.sentence(effect, random, cells=cells)
+    theme.finding(level, tag, said, perturb_told.READING)
     if not effect.names and not effect.types:
         return
     paint = fating.colours(work, effect.names or effect.types)

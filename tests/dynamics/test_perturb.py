@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dynamics import fate_readout, perturb, perturb_null, perturbation, terminal
+from dynamics import fate_readout, perturb, perturb_null, perturb_told, perturbation, terminal
 from dynamics.basis import StateBasis
 from dynamics.errors import DataError, SettingsError
 from dynamics.perturbation import GeneChange, Perturbation
@@ -203,6 +203,8 @@ def test_another_population_is_compared_by_its_own_fates(well):
     found = perturb.start_population(field, told, first=left, second=right)
     np.testing.assert_allclose(found.change, [-1, 1], atol=0.01)
     assert found.by_cell is None
+    assert perturb_null.verdict(found, None)[0] == "good"
+    assert perturb_told.sentence(found, None).startswith("Starting from other cells moves fates")
     assert np.isnan(found.displacement)
 
 
