@@ -11,6 +11,7 @@ from dynamics.figures.style import (
     MISSING,
     OKABE_ITO,
     TEXT,
+    banded,
     colours_for,
     escaped,
     faded,
@@ -53,31 +54,8 @@ def trend(
             for values in (along.times, along.low[f, :, k], along.mean[f, :, k], along.high[f, :, k])
         )
         colour = paint[fate]
-        figure.add_trace(
-            go.Scatter(
-                x=np.concatenate([time, time[::-1]]),
-                y=np.concatenate([high, low[::-1]]),
-                fill="toself",
-                fillcolor=faded(colour, 0.18),
-                line={"width": 0},
-                mode="lines",
-                legendgroup=fate,
-                showlegend=False,
-                hoverinfo="skip",
-            )
-        )
-        figure.add_trace(
-            go.Scatter(
-                x=time,
-                y=mean,
-                name=escaped(_short(fate)),
-                mode="lines",
-                line={"color": colour, "width": 2.2},
-                legendgroup=fate,
-                customdata=np.column_stack([low, high]),
-                hovertemplate="%{y:.2f} (%{customdata[0]:.2f} to %{customdata[1]:.2f})",
-            )
-        )
+        line = {"color": colour, "width": 2.2}
+        figure.add_traces(banded(time, (low, mean, high), name=_short(fate), group=fate, line=line))
         figure.add_trace(
             go.Scatter(
                 x=along.measured,

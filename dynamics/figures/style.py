@@ -3,6 +3,7 @@
 import html
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import plotly.graph_objects as go
 
 GRID = "rgba(127, 127, 127, 0.18)"
@@ -43,6 +44,26 @@ def faded(colour: str, opacity: float) -> str:
         return colour
     red, green, blue = (int(digits[k : k + 2], 16) for k in (0, 2, 4))
     return f"rgba({red}, {green}, {blue}, {opacity:g})"
+
+
+def banded(
+    x: np.ndarray,
+    band: tuple[np.ndarray, np.ndarray, np.ndarray],
+    *,
+    name: str,
+    group: str,
+    line: Mapping[str, object],
+) -> list[go.Scatter]:
+    """Return a line in its band, (low, mean, high) of (n,) each, as two traces under one legend entry."""
+    low, mean, high = band
+    shape = {"x": np.concatenate([x, x[::-1]]), "y": np.concatenate([high, low[::-1]]), "fill": "toself"}
+    shade = {"fillcolor": faded(str(line["color"]), 0.16), "line": {"width": 0}, "showlegend": False}
+    told = {"customdata": np.column_stack([low, high])}
+    told["hovertemplate"] = "%{y:.2f} (%{customdata[0]:.2f} to %{customdata[1]:.2f})"
+    return [
+        go.Scatter(mode="lines", legendgroup=group, hoverinfo="skip", **shape, **shade),
+        go.Scatter(x=x, y=mean, mode="lines", legendgroup=group, name=escaped(name), line=dict(line), **told),
+    ]
 
 
 def styled(figure: go.Figure, *, x: str = "", y: str = "", height: int = 320) -> go.Figure:

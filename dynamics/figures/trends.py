@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import plotly.graph_objects as go
 
-from dynamics.figures.style import AXIS, DASHES, colours_for, escaped, faded, styled, time_title
+from dynamics.figures.style import AXIS, DASHES, banded, colours_for, escaped, faded, styled, time_title
 from dynamics.trajectories import beyond
 
 if TYPE_CHECKING:
@@ -82,32 +82,9 @@ def gene_trends(
     figure = go.Figure()
     for k, colour in enumerate(colours_for(along.genes)):
         low, mean, high = (values[drawn, k] for values in (along.low, along.mean, along.high))
-        group = f"gene{k}"
-        figure.add_trace(
-            go.Scatter(
-                x=np.concatenate([time, time[::-1]]),
-                y=np.concatenate([high, low[::-1]]),
-                fill="toself",
-                fillcolor=faded(colour, 0.15),
-                line={"width": 0},
-                mode="lines",
-                legendgroup=group,
-                showlegend=False,
-                hoverinfo="skip",
-            )
-        )
-        figure.add_trace(
-            go.Scatter(
-                x=time,
-                y=mean,
-                name=escaped(along.genes[k]),
-                mode="lines",
-                line={"color": colour, "width": 2.5 if along.r2[k] >= KNOWN else 1.2, "dash": _dash(k)},
-                legendgroup=group,
-                customdata=np.stack([low, high], axis=1),
-                hovertemplate="%{y:.2f} (%{customdata[0]:.2f} to %{customdata[1]:.2f})",
-            )
-        )
+        line = {"color": colour, "width": 2.5 if along.r2[k] >= KNOWN else 1.2, "dash": _dash(k)}
+        traces = banded(time, (low, mean, high), name=along.genes[k], group=f"gene{k}", line=line)
+        figure.add_traces(traces)
     styled(figure, x=time_title(unit), y="expression (log scale)")
     figure.update_layout(showlegend=True)
     _mark_beyond(figure, along.times, measured)
