@@ -123,7 +123,9 @@ def effect(
     tried: VelocityField = velocity_field
     if perturbation.held and perturbation.dose > 0:
         tried = PerturbedField(velocity_field, held_axes(around, perturbation), dose=perturbation.dose)
-    after = outcome(tried, told, moved, times=times, progress=progress)
+    after = before
+    if perturbation.dose > 0:
+        after = outcome(tried, told, moved, times=times, progress=progress)
     jump = float(np.linalg.norm(moved - states, axis=1).mean() / told.width)
     return compare(told, before, after, paired=jump, what=perturbation.words, seed=seed)
 

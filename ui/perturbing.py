@@ -31,7 +31,7 @@ MOST = 150
 """Cells that the page follows; of more, a fixed random choice."""
 
 DRAWN, N_TIMES = 40, 31
-DOSES = (0.0, 0.25, 0.5, 0.75, 1.0)
+DOSES = (0.0, 0.25, 0.5, 1.0)
 SHADES = ("#8a8a8a", "#D55E00")
 
 
