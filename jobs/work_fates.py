@@ -83,22 +83,15 @@ def keep_fates(entry: ModelEntry, found: Fates, *, key: str) -> None:
         if values is not None
     }
     told = {"names": list(found.names), "method": found.method, "n_draws": found.n_draws}
-    text = json.dumps(told | {"growth": found.growth}).encode()
-    container.write_state(
-        arrays | {"told": np.frombuffer(text, np.uint8)}, entry.path.with_suffix(FATES), key=key
-    )
+    container.keep(arrays, told | {"growth": found.growth}, entry.path.with_suffix(FATES), key=key)
 
 
 def kept_fates(path: Path, *, key: str) -> Fates | None:
     """Return the fates beside a model, `path` its file; None where there are none for this key."""
-    file = path.with_suffix(FATES)
-    if not file.exists():
+    found = container.kept(path.with_suffix(FATES), key=key)
+    if found is None:
         return None
-    header, _, _ = container.read(file, container.STATE_KIND, header_only=True)
-    if header.get("key") != key:
-        return None
-    arrays = container.read_state(file, key=key)
-    told = json.loads(bytes(arrays["told"]))
+    arrays, told = found
     values = {name: _told(arrays.get(name)) for name in ARRAYS}
     return Fates(names=tuple(told.pop("names")), **values, **told)
 

@@ -1,7 +1,6 @@
 """Work on regulation: networks of every region and stability, and what is kept of it beside the model."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -156,20 +155,15 @@ def keep(
             "n_cells": [one.n_cells for one in networks],
             "n_members": networks[0].n_members,
         }
-    arrays["told"] = np.frombuffer(json.dumps(text, allow_nan=False).encode(), np.uint8)
-    container.write_state(arrays, entry.path.with_suffix(REGULATION), key=key)
+    container.keep(arrays, text, entry.path.with_suffix(REGULATION), key=key)
 
 
 def kept(path: Path, *, key: str) -> Kept | None:
     """Return what is kept beside a model, `path` its file; None where there is nothing for these cells."""
-    file = path.with_suffix(REGULATION)
-    if not file.exists():
+    found = container.kept(path.with_suffix(REGULATION), key=key)
+    if found is None:
         return None
-    header, _, _ = container.read(file, container.STATE_KIND, header_only=True)
-    if header.get("key") != key:
-        return None
-    arrays = container.read_state(file, key=key)
-    told = json.loads(bytes(arrays.pop("told")))
+    arrays, told = found
     known = {name: _known(values) for name, values in arrays.items()}
     names = ("rows", "divergence", "fastest", "turning", "agree", "points")
     return Kept(

@@ -5,6 +5,7 @@ single tensor is looked at.
 """
 
 import hashlib
+import json
 import os
 import struct
 import tempfile
@@ -25,6 +26,7 @@ PRODUCT_VERSION = "0.1.0"
 OLDEST, FORMAT = 2, 3
 """Formats that are read; models without an ensemble are still written in the oldest."""
 STATE_KIND = "driftscope-training"
+TOLD = "told"
 MAX_HEADER = 1_000_000
 MAX_TENSORS = 2_000
 DTYPES = {"F32": np.float32, "F64": np.float64, "U8": np.uint8, "I64": np.int64}
@@ -51,6 +53,26 @@ def read_state(path: Path, *, key: str) -> dict[str, np.ndarray]:
     if header.get("key") != key:
         raise ModelError("the saved training state belongs to other data, another recipe or other versions.")
     return checked_tensors(table, content, table, header)
+
+
+def keep(arrays: Mapping[str, np.ndarray], told: Mapping[str, Any], path: Path, *, key: str) -> None:
+    """Write results, arrays without NaN and what JSON can tell, marked with the question they answer."""
+    text = json.dumps(dict(told), allow_nan=False).encode()
+    write_state({**arrays, TOLD: np.frombuffer(text, np.uint8)}, path, key=key)
+
+
+def kept(path: Path, *, key: str) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
+    """Return results that were kept; None where there are none, or they answer another question.
+
+    Raises
+    ------
+    ModelError
+        The file is damaged.
+    """
+    if not path.exists() or read(path, STATE_KIND, header_only=True)[0].get("key") != key:
+        return None
+    arrays = read_state(path, key=key)
+    return arrays, json.loads(bytes(arrays.pop(TOLD)))
 
 
 def write(tensors: Mapping[str, np.ndarray], header: Mapping[str, Any], path: Path) -> None:
