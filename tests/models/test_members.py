@@ -12,7 +12,7 @@ from dynamics.errors import SettingsError, Stopped
 from dynamics.field import no_progress
 from dynamics.snapshots import from_arrays
 from models import checkpoint, ensemble, halves, loop, metric, networks, resume, train
-from models.config import TrainConfig
+from models.config import TrainConfig, knobs
 from models.methods import METHODS, settings_of, stacks, usual_members
 from models.objectives import auto
 from models.objectives.members import Members
@@ -50,7 +50,9 @@ def snapshots():
 
 def recipe(name, **settings):
     config = VARIANTS[name]
-    return replace(config, settings={**config.settings, **QUICK, **settings})
+    known = {knob.name for knob in knobs(METHODS[config.method].settings)}
+    quick = {setting: value for setting, value in QUICK.items() if setting in known}
+    return replace(config, settings={**config.settings, **quick, **settings})
 
 
 def objective_of(snapshots, config):
