@@ -1,9 +1,8 @@
 """The job that screens all genes for their effect on a fate, and what is kept of it beside the model."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -16,9 +15,6 @@ from jobs.work import say, workspace_of
 from jobs.work_fates import kept_states
 from jobs.workspace import ModelEntry
 from models import checkpoint, container, fitting
-
-if TYPE_CHECKING:
-    pass
 
 SCREEN = ".screen"
 """Ending of the file beside a model with its last screen."""
@@ -75,9 +71,7 @@ def keep(entry: ModelEntry, found: Screen, *, key: str, words: str) -> None:
     arrays = {name: np.nan_to_num(getattr(found, name), nan=UNKNOWN) for name in ARRAYS}
     arrays = {name: values.astype(np.float64) for name, values in arrays.items()}
     told = {name: getattr(found, name) for name in ("fate", "genes", "n_cells", "n_left_out", "kind")}
-    text = json.dumps(told | {"words": words}).encode()
-    arrays["told"] = np.frombuffer(text, np.uint8)
-    container.write_state(arrays, entry.path.with_suffix(SCREEN), key=key)
+    container.keep(arrays, told | {"words": words}, entry.path.with_suffix(SCREEN), key=key)
 
 
 def kept(path: Path, *, key: str) -> tuple[Screen, str] | None:
@@ -88,14 +82,10 @@ def kept(path: Path, *, key: str) -> tuple[Screen, str] | None:
     key
         Fingerprint of the snapshots.
     """
-    file = path.with_suffix(SCREEN)
-    if not file.exists():
+    found = container.kept(path.with_suffix(SCREEN), key=key)
+    if found is None:
         return None
-    header, _, _ = container.read(file, container.STATE_KIND, header_only=True)
-    if header.get("key") != key:
-        return None
-    arrays = container.read_state(file, key=key)
-    told = json.loads(bytes(arrays.pop("told")))
+    arrays, told = found
     words = told.pop("words")
     told["genes"] = tuple(told["genes"])
     values = {name: np.where(arrays[name] == UNKNOWN, np.nan, arrays[name]) for name in ARRAYS}
