@@ -11,11 +11,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from dynamics.errors import JobError
-from jobs import process, tasks
+from jobs import people, process, quotas, tasks
 from jobs.journal import AT_WORK, OVER, WAITING, Journal
 from jobs.workspace import new_id
 
-ROOM_MB = 200
 BEAT_S = 5.0
 SILENT_S = 20.0
 
@@ -99,10 +98,11 @@ class ServiceState:
 
 
 class Jobs:
-    """The jobs of one home."""
+    """The jobs of one person in a home; by default of the one who has the home to themself."""
 
-    def __init__(self, home: Path) -> None:
-        self.home = Path(home).absolute()
+    def __init__(self, home: Path, owner: str = "") -> None:
+        self.home, self.owner = Path(home).absolute(), owner
+        self.workspace = people.folder(self.home, owner)
         self.journal = Journal(self.home / process.JOURNAL)
 
     def submit(
@@ -113,25 +113,35 @@ class Jobs:
         Raises
         ------
         JobError
-            There is no such task, or the disk is full; the message says which tasks, how much room.
+            There is no such task, the disk is full, or the owner's share of this server is used up; the
+            message says which tasks, how much room, how many jobs.
         """
         known = tasks.find(task)
-        free = shutil.disk_usage(self.home).free / 1e6
-        if free < ROOM_MB:
-            raise JobError(
-                f"The disk of the workspace {self.home} is full: {free:.0f} MB are free, {ROOM_MB} MB are "
-                "needed to start. Delete data sets or models that you do not need, then try again."
-            )
+        self.check()
         id = new_id()
         self.folder(id).mkdir(parents=True, mode=0o700)
-        self.journal.add(
-            id, task=task, title=title or known.title, params=params, dataset=dataset, hidden=hidden
-        )
+        about = {"params": params, "dataset": dataset, "hidden": hidden, "owner": self.owner}
+        most = quotas.from_environment().jobs if self.owner else None
+        if not self.journal.add(id, task=task, title=title or known.title, most=most, **about):
+            shutil.rmtree(self.folder(id))
+            raise JobError(quotas.too_many(len(self.active()), 1))
         return id
+
+    def check(self, n_jobs: int = 1) -> None:
+        """Make sure that there is room for so many further jobs.
+
+        Raises
+        ------
+        JobError
+            There is not; the message says what was found, the limit, and what to do.
+        """
+        quotas.check_disk(self.workspace)
+        if self.owner:
+            quotas.check_share(self.workspace, n_active=len(self.active()), n_jobs=n_jobs)
 
     def folder(self, id: str) -> Path:
         """Return the folder of a job: its log, its checkpoint."""
-        return self.home / "jobs" / id
+        return self.workspace / "jobs" / id
 
     def get(self, id: str) -> Job:
         """Return one job.
@@ -142,21 +152,23 @@ class Jobs:
             There is no such job.
         """
         row = self.journal.row(id)
-        if row is None:
+        if row is None or row["owner"] != self.owner:
             raise JobError("This job is not in the list any more. Start it again.")
         return _job(row)
 
     def list(self, dataset: str | None = None, limit: int = 50) -> "list[Job]":
         """Return the latest jobs (of one data set), newest first."""
-        return [_job(row) for row in self.journal.rows(dataset=dataset, limit=limit)]
+        return [_job(row) for row in self.journal.rows(dataset=dataset, owner=self.owner, limit=limit)]
 
     def active(self, dataset: str | None = None) -> "list[Job]":
         """Return the jobs that wait or run (for one data set), newest first."""
-        rows = self.journal.rows(states=WAITING + AT_WORK, dataset=dataset, limit=1000)
+        states = WAITING + AT_WORK
+        rows = self.journal.rows(states=states, dataset=dataset, owner=self.owner, limit=1000)
         return [_job(row) for row in rows]
 
     def stop(self, id: str) -> None:
         """Ask a job to stop; one that still waits is out of the queue at once."""
+        self.get(id)
         waited = self.journal.change(id, if_in=WAITING, state="stopped", finished=time.time())
         if not waited:
             self.journal.change(id, if_in=("running",), state="stopping", message="Stopping")
@@ -170,18 +182,20 @@ class Jobs:
             The job is not over, or it is done.
         """
         job = self.get(id)
+        self.check()
         if not job.resumable or not again(self.journal, id, resumed=0):
             raise JobError(f"Only a job that did not finish can go on; “{job.title}” is {job.state}.")
 
     def forget(self, id: str) -> None:
         """Take a job that is over out of the list, with its log and checkpoint."""
-        if self.journal.forget(id):
+        row = self.journal.row(id)
+        if row is not None and row["owner"] == self.owner and self.journal.forget(id):
             shutil.rmtree(self.folder(id), ignore_errors=True)
 
     def log(self, id: str) -> str:
         """Return the log of a job."""
         try:
-            return (self.folder(id) / "log.txt").read_text("utf-8", errors="replace")
+            return (self.folder(self.get(id).id) / "log.txt").read_text("utf-8", errors="replace")
         except FileNotFoundError:
             return ""
 
@@ -191,7 +205,7 @@ class Jobs:
         A job that went on from a checkpoint repeats some steps; the later figures count.
         """
         kept: list[dict] = []
-        for figures in self.journal.history(id):
+        for figures in self.journal.history(self.get(id).id):
             while kept and "step" in figures and kept[-1].get("step", -1) >= figures["step"]:
                 kept.pop()
             kept.append(figures)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dynamics.errors import JobError
+from jobs import turns
 
 BUSY_S = 10.0
 HISTORY_SHOWN = 5000
@@ -64,6 +65,11 @@ MIGRATIONS = (
         message TEXT NOT NULL
     );
     CREATE TABLE clients (name TEXT PRIMARY KEY, beat REAL NOT NULL);
+    """,
+    """
+    ALTER TABLE jobs ADD COLUMN owner TEXT NOT NULL DEFAULT '';
+    CREATE INDEX jobs_by_owner ON jobs (owner, state);
+    CREATE TABLE turns (owner TEXT PRIMARY KEY, served INTEGER NOT NULL);
     """,
 )
 """One script for each version of the layout; the file says in `user_version` how many were applied."""
@@ -137,17 +143,36 @@ class Journal:
     # jobs
 
     def add(
-        self, id: str, *, task: str, title: str, params: Mapping, dataset: str | None, hidden: bool = False
-    ) -> None:
-        """Put a job at the end of the queue."""
+        self,
+        id: str,
+        *,
+        task: str,
+        title: str,
+        params: Mapping,
+        dataset: str | None,
+        hidden: bool = False,
+        owner: str = "",
+        most: int | None = None,
+    ) -> bool:
+        """Put a job at the end of the queue; False where its owner has `most` jobs or more already."""
         now = time.time()
-        row = (id, task, title, json.dumps(params, allow_nan=False), dataset, int(hidden), now, now, now)
+        fields = {"id": id, "task": task, "title": title, "params": json.dumps(params, allow_nan=False)}
+        fields |= {"dataset": dataset, "hidden": int(hidden), "owner": owner}
+        fields |= {"created": now, "queued": now, "updated": now}
+        marks = ", ".join("?" * len(fields))
         with self._transaction() as db:
-            db.execute(
-                "INSERT INTO jobs (id, task, title, params, dataset, hidden, created, queued, updated)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                row,
-            )
+            if most is not None and self._count(db, owner) >= most:
+                return False
+            db.execute(f"INSERT INTO jobs ({', '.join(fields)}) VALUES ({marks})", tuple(fields.values()))
+        return True
+
+    def _count(self, db: sqlite3.Connection, owner: str) -> int:
+        """Return how many jobs of a person wait or run."""
+        states = WAITING + AT_WORK
+        return db.execute(
+            f"SELECT COUNT(*) FROM jobs WHERE owner = ? AND state IN ({', '.join('?' * len(states))})",
+            (owner, *states),
+        ).fetchone()[0]
 
     def row(self, id: str) -> dict | None:
         """Return all that is known about one job, with the number of jobs `ahead` of it in the queue."""
@@ -160,10 +185,14 @@ class Journal:
         states: Sequence[str] = (),
         dataset: str | None = None,
         hidden: bool | None = False,
+        owner: str | None = None,
         limit: int = 50,
     ) -> list[dict]:
-        """Return jobs, newest first; `hidden=None` asks for both kinds."""
+        """Return jobs, newest first; `hidden=None` asks for both kinds, `owner=None` for everybody's."""
         tests, values = [], []
+        if owner is not None:
+            tests.append("owner = ?")
+            values.append(owner)
         if states:
             tests.append(f"state IN ({', '.join('?' * len(states))})")
             values += states
@@ -177,13 +206,17 @@ class Journal:
         return self._rows(f"{where} ORDER BY number DESC LIMIT ?", (*values, limit))
 
     def _rows(self, rest: str, values: Sequence) -> list[dict]:
-        ahead = (
-            "(SELECT COUNT(*) FROM jobs AS other WHERE other.state = 'queued' AND jobs.state = 'queued'"
-            " AND (other.hidden, other.queued, other.number) < (jobs.hidden, jobs.queued, jobs.number))"
-        )
         with self._connection() as db:
-            found = db.execute(f"SELECT *, {ahead} AS ahead FROM jobs {rest}", tuple(values)).fetchall()
-        return [_plain(row) for row in found]
+            found = db.execute(f"SELECT * FROM jobs {rest}", tuple(values)).fetchall()
+            waits = any(row["state"] == "queued" for row in found)
+            order = turns.line(*self._queue(db)) if waits else []
+        places = {id: place for place, id in enumerate(order)}
+        return [_plain(row) | {"ahead": places.get(row["id"], 0)} for row in found]
+
+    def _queue(self, db: sqlite3.Connection) -> tuple[list[sqlite3.Row], dict[str, int]]:
+        """Return the waiting jobs, and at which turn each owner was served last."""
+        waiting = db.execute("SELECT id, owner, hidden, queued, number FROM jobs WHERE state = 'queued'")
+        return waiting.fetchall(), dict(db.execute("SELECT owner, served FROM turns").fetchall())
 
     def asked(self) -> Asked:
         """Return what the service is asked for at the moment."""
@@ -195,21 +228,41 @@ class Journal:
         stopping = frozenset(row["id"] for row in found if row["state"] == "stopping")
         return Asked(hidden.count(0), hidden.count(1), stopping)
 
-    def claim(self) -> dict | None:
-        """Take the job at the head of the queue, now "running"; None where nothing waits."""
+    def claim(self, *, at_once: int | None = None) -> dict | None:
+        """Take the job whose turn it is, now "running"; None where nothing waits that may start.
+
+        Parameters
+        ----------
+        at_once
+            Number of jobs of one person that may run at the same time; does not bind the owner "".
+        """
         now = time.time()
         with self._transaction() as db:
-            head = db.execute(
-                "SELECT id FROM jobs WHERE state = 'queued' ORDER BY hidden, queued, number LIMIT 1"
-            ).fetchone()
-            if head is None:
+            waiting, served = self._queue(db)
+            busy = self._busy(db, at_once) if at_once is not None else frozenset()
+            order = turns.line([row for row in waiting if row["owner"] not in busy], served)
+            if not order:
                 return None
             db.execute(
                 "UPDATE jobs SET state = 'running', attempt = attempt + 1, started = ?, updated = ?,"
                 " finished = NULL, error = NULL, first_fraction = NULL, message = 'Starting' WHERE id = ?",
-                (now, now, head["id"]),
+                (now, now, order[0]),
             )
-        return self.row(head["id"])
+            db.execute(
+                "INSERT OR REPLACE INTO turns (owner, served) SELECT owner,"
+                " (SELECT coalesce(max(served), 0) + 1 FROM turns) FROM jobs WHERE id = ?",
+                (order[0],),
+            )
+        return self.row(order[0])
+
+    def _busy(self, db: sqlite3.Connection, at_once: int) -> frozenset[str]:
+        """Return the people who have so many jobs at work."""
+        found = db.execute(
+            "SELECT owner FROM jobs WHERE owner != '' AND state IN ('running', 'stopping')"
+            " GROUP BY owner HAVING COUNT(*) >= ?",
+            (at_once,),
+        )
+        return frozenset(row["owner"] for row in found)
 
     def change(self, id: str, *, if_in: Sequence[str], **fields: object) -> bool:
         """Change fields of a job that is in one of the given states; False where it is not."""

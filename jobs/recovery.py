@@ -1,13 +1,18 @@
 """What becomes of the jobs of a service, or of a connection to a cluster, that went away."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from jobs import tasks, worker
+from jobs import people, tasks, worker
 from jobs.client import Jobs, again
 from jobs.journal import AT_WORK, WAITING, Journal
 
 GO_ON = " Resume it to go on."
+
+
+def job_folder(home: Path, row: Mapping) -> Path:
+    """Return the folder of a job, which lies in its owner's workspace."""
+    return people.folder(home, row["owner"]) / "jobs" / row["id"]
 
 
 def recover(journal: Journal, home: Path, *, at_work: Collection[str] = ()) -> None:
@@ -19,11 +24,11 @@ def recover(journal: Journal, home: Path, *, at_work: Collection[str] = ()) -> N
     """
     for row in journal.rows(states=AT_WORK, hidden=None, limit=1000):
         if row["id"] not in at_work:
-            _settle(journal, row, worker.read_result(home / "jobs" / row["id"]))
+            _settle(journal, row, worker.read_result(job_folder(home, row)))
     for row in journal.rows(hidden=True, limit=1000):
         if row["id"] not in at_work:
             journal.change(row["id"], if_in=WAITING, state="stopped")
-            Jobs(home).forget(row["id"])
+            Jobs(home, row["owner"]).forget(row["id"])
     for row in reversed(journal.rows(states=("interrupted",), limit=1000)):
         task = tasks.known().get(row["task"])
         if task and task.resumable and not row["resumed"]:

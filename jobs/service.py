@@ -12,12 +12,12 @@ from pathlib import Path
 import distributed
 
 from dynamics.errors import JobError
-from jobs import tasks, warm, worker
+from jobs import quotas, tasks, warm, worker
 from jobs.client import Jobs
 from jobs.cluster import MEMORY_TOPIC, Cluster
 from jobs.journal import AT_WORK, WAITING, Journal
 from jobs.process import JOURNAL, lock
-from jobs.recovery import GO_ON, recover
+from jobs.recovery import GO_ON, job_folder, recover
 
 POLL_S = 0.1
 RETRY_S = 1.0
@@ -40,6 +40,7 @@ class Running:
 
     id: str
     attempt: int
+    folder: Path
     hidden: bool
     worker: str
     future: distributed.Future
@@ -75,6 +76,7 @@ class Service:
         self._next: dict[str, float] = {}
         self._prebuilds = 3 if warm_up and "demo" in tasks.known() else 0
         self._said: tuple = ()
+        self._at_once = quotas.from_environment().running
         self._listen()
 
     def _listen(self) -> None:
@@ -171,7 +173,7 @@ class Service:
     def _start_jobs(self, *, somebody_waits: bool) -> None:
         idle = self._idle()
         for address in idle:
-            if row := self.journal.claim():
+            if row := self.journal.claim(at_once=self._at_once):
                 self._start(row, address)
         if somebody_waits and not idle:
             # A job that nobody asked for gives way.
@@ -180,7 +182,7 @@ class Service:
                     self._ask_to_stop(job)
 
     def _start(self, row: dict, address: str) -> None:
-        folder = self.home / "jobs" / row["id"]
+        folder = job_folder(self.home, row)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         (folder / worker.RESULT).unlink(missing_ok=True)
         try:
@@ -193,7 +195,7 @@ class Service:
         future = self.cluster.submit(
             address, worker.run, task.target, row["params"], str(folder), token=token, lease_s=lease_s
         )
-        self.running[token] = Running(row["id"], row["attempt"], bool(row["hidden"]), address, future)
+        self.running[token] = Running(row["id"], row["attempt"], folder, bool(row["hidden"]), address, future)
         future.add_done_callback(lambda _: self._events.put(("ended", token)))
         log.info("Job %s (%s) starts on %s", token, row["task"], address)
 
@@ -289,7 +291,7 @@ class Service:
             words = "The worker process of this job ended unexpectedly: it crashed, or the system ended it"
             words += f", often for want of memory{limit}."
             advice = " Start it again; if that happens twice, try fewer cells or genes."
-        if any((self.home / "jobs" / job.id).glob("checkpoint*")):
+        if any(job.folder.glob("checkpoint*")):
             advice = " Resume it to go on from its last checkpoint."
         return {"outcome": "failed", "error": words + advice}
 
@@ -314,7 +316,7 @@ class Service:
             Jobs(self.home).forget(job.id)
 
     def _note(self, job: Running, text: str) -> None:
-        with (self.home / "jobs" / job.id / "log.txt").open("a", encoding="utf-8") as file:
+        with (job.folder / "log.txt").open("a", encoding="utf-8") as file:
             file.write(f"{time.strftime('%H:%M:%S')}  {text}\n")
 
     # its own life

@@ -13,7 +13,7 @@ import pytest
 from conftest import until
 
 from dynamics.errors import JobError
-from jobs import client, process
+from jobs import client, process, quotas
 from jobs.journal import MIGRATIONS, Journal
 from jobs.recovery import recover
 
@@ -157,7 +157,7 @@ def test_a_journal_of_a_newer_version_is_refused(tmp_path: Path) -> None:
 def test_a_full_disk_is_said_before_anything_starts(
     jobs: client.Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "ROOM_MB", 10**12)
+    monkeypatch.setattr(quotas, "ROOM_MB", 10**12)
     with pytest.raises(JobError, match="MB are free"):
         jobs.submit("count", {})
 
