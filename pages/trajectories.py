@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dynamics.figures import trends
-from ui import flowing, following, maps, pickers, state, trust
+from ui import flowing, following, maps, pickers, saving, state, trust
 from ui.cellmap import cell_map, selected
 
 work = state.require("snapshots", "embedding", "model")
@@ -38,7 +38,11 @@ with left:
     if work.roles.cell_type_key:
         shares = following.types_over_time(work, paths)
         colours = following.type_colours(work)
-        st.plotly_chart(trends.composition(shares, colours=colours, unit=paths.unit, measured=paths.measured))
+        saving.figure(
+            trends.composition(shares, colours=colours, unit=paths.unit, measured=paths.measured),
+            name="types-over-time",
+            alt="Shares of cell types along the trajectories",
+        )
         st.caption(following.types_caption(shares, paths))
         between = following.types_between_members(work, paths)
         if between is not None:
@@ -54,6 +58,10 @@ with right:
         genes = pickers.genes(work, default=following.telling_genes(work, paths))
         if genes:
             along = following.genes_over_time(work, paths, genes)
-            st.plotly_chart(trends.gene_trends(along, unit=paths.unit, measured=paths.measured))
+            saving.figure(
+                trends.gene_trends(along, unit=paths.unit, measured=paths.measured),
+                name="genes-along-trajectories",
+                alt="Genes along the trajectories",
+            )
             st.caption(following.genes_caption(along))
 following.advanced(work)

@@ -13,7 +13,7 @@ from dynamics.errors import DataError
 from dynamics.fate_tables import TypeFlows
 from dynamics.fates import Fates
 from dynamics.figures import fates as figures
-from ui import cache, fating, following, maps, state, theme, trust
+from ui import cache, fating, following, maps, saving, state, theme, trust
 from ui.cellmap import Levels, cell_map
 from ui.text import count, escape
 
@@ -40,10 +40,8 @@ def circle(work: state.Workspace, found: Fates) -> None:
     else:
         groups, order = np.asarray(kinds.astype(str), dtype=object), list(map(str, kinds.cat.categories))
         paint = following.type_colours(work)
-    st.plotly_chart(
-        figures.circle(found.probabilities, found.names, groups=groups, order=order, colours=paint),
-        key="fate-circle",
-    )
+    drawn = figures.circle(found.probabilities, found.names, groups=groups, order=order, colours=paint)
+    saving.figure(drawn, name="fate-circle", alt="Every cell inside the polygon of fates")
     what = "cell types" if kinds is not None else "times"
     st.caption(
         "Every cell at the mean of the corners, weighted by its fates: at a corner its fate is certain, in "
@@ -71,7 +69,8 @@ def by_type(work: state.Workspace, found: Fates, grown: Fates) -> None:
         theme.hint("No cell of the first time reaches a terminal state.")
         return
     paint = fating.colours(work, found.names)
-    st.plotly_chart(figures.by_type(rows, names, colours=paint), key="fate-bars")
+    drawn = figures.by_type(rows, names, colours=paint)
+    saving.figure(drawn, name="fates-by-type", alt="Mean fates of each cell type at the first time")
     side = " With growth above, without it below." if both else ""
     st.caption(f"Mean fates of the cells of {escape(str(table['time'].iloc[0]))}, by type.{side}")
 
@@ -83,7 +82,8 @@ def over_time(work: state.Workspace, *, growth: str) -> None:
         return
     built = fating.chain(work, growth=growth)
     flows = cache.cached(_flows, built, fating.cells_of(work), fating.labels(work))
-    st.plotly_chart(figures.over_time(flows, colours=following.type_colours(work)), key="fate-sankey")
+    drawn = figures.over_time(flows, colours=following.type_colours(work))
+    saving.figure(drawn, name="types-over-time", alt="Mass that goes from type to type over time")
     counted = "descendants, so a type that multiplies is wider" if growth != "none" else "every cell once"
     band = "; ranges: 80 %, from the ensemble" if flows.low is not None else ""
     st.caption(
@@ -187,10 +187,9 @@ def clones(work: state.Workspace, found: Fates, states: "TerminalStates") -> Non
     )
     chance = 0.5 if measure == "auroc" else 0.0
     values = getattr(scores, measure)
-    st.plotly_chart(
-        figures.clone_scores(values, scores.names, measure=MEASURES[measure].split(":")[0], chance=chance),
-        key="clone-scores",
-    )
+    noun = MEASURES[measure].split(":")[0]
+    drawn = figures.clone_scores(values, scores.names, measure=noun, chance=chance)
+    saving.figure(drawn, name="clone-scores", alt=f"{noun} of the model and of what clones allow, by fate")
     distance = scores.distance
     st.caption(
         f"{count(scores.n_clones, 'clone')} with {count(scores.n_early, 'cell')} at {escape(scores.time)} "

@@ -10,7 +10,7 @@ from dynamics.landscape import Heights, height_of
 from dynamics.projection import Placement
 from dynamics.snapshots import Snapshots
 from models.cell_model import CellModel
-from ui import cache, maps, state, theme, trust
+from ui import cache, maps, saving, state, theme, trust
 from ui.cellmap import Categories, Layers, MapEvent, Paths
 from ui.text import count, escape
 
@@ -72,7 +72,8 @@ def height_along(work: state.Workspace, found: Heights, ways: Transition, *, nam
     for label, one in zip(labels(names), (ways.there, ways.back), strict=True):
         height = cache.cached(height_of, found, work.snapshots, one.states)
         along[label] = (one.progress, height, one.inside)
-    st.plotly_chart(drawing.profile(along, y="height"), key="landscape-profile")
+    drawn = drawing.profile(along, y="height")
+    saving.figure(drawn, name="height-along-paths", alt="Height along the paths there and back")
     st.caption(
         "Mean height of the 15 measured cells nearest to each state of the path, in all dimensions; dotted "
         "where no cells were measured."
@@ -85,7 +86,8 @@ def genes_along(work: state.Workspace, ways: Transition, names: tuple[str, str])
         st.caption("This model was trained without genes, so its states cannot be mapped back to them.")
         return
     found: GeneChanges = cache.cached(changing_genes, ways.there, work.model.basis)
-    st.plotly_chart(drawing.genes(ways.there.progress, found.values, found.genes), key="landscape-genes")
+    drawn = drawing.genes(ways.there.progress, found.values, found.genes)
+    saving.figure(drawn, name="genes-along-path", alt=f"Genes that change most {labels(names)[0]}")
     poor = [gene for gene, r2 in zip(found.genes, found.r2, strict=True) if r2 < 0.1]
     little = f" Little is known of {escape(', '.join(poor))}." if poor else ""
     st.caption(

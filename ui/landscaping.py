@@ -10,7 +10,7 @@ from dynamics import landscape as scape
 from dynamics.action import Transition
 from dynamics.figures import landscape as drawing
 from dynamics.landscape import DENSITY, FLOW, MODEL, Heights, Landscape
-from ui import cache, following, landscape_ways, maps, pickers, state, trust
+from ui import cache, following, landscape_ways, maps, pickers, saving, state, trust
 from ui.cellmap import Categories
 from ui.text import escape
 
@@ -95,12 +95,9 @@ def draw(
         ways=_ways(ways, names) if ways is not None and WAYS in shown else None,
         axes=maps.axes(work),
     )
-    st.plotly_chart(
-        figure,
-        key=f"landscape-{view}",
-        config={"displaylogo": False, "toImageButtonOptions": {"filename": "landscape"}},
-        alt=f"Landscape of the model {work.entry.name} over the map: {SOURCES[ground.cells.source].lower()}",
-    )
+    source = SOURCES[ground.cells.source].lower()
+    alt = f"Landscape of the model {work.entry.name} over the map: {source}"
+    saving.figure(figure, name="landscape" if view == SPACE else "landscape-from-above", alt=alt)
 
 
 def caption(work: state.Workspace, ground: Landscape) -> str:

@@ -20,12 +20,12 @@ LIFT = 0.012
 """How far cells and paths are drawn above the surface, as a share of its height: else they would sink in."""
 MUTED = ((0.0, "#5f7f8c"), (0.5, "#a9bcc2"), (1.0, "#e8e3d6"))
 FULL = "Viridis"
-RELIEF = 0.45
+RELIEF = 0.6
 """Height of the picture over the longer side of the map."""
 WAYS = ("#d81b60", "#7c4dff")
 """Colours of the way there and the way back: none that cell types get."""
 PATH = "#8a8f93"
-EYE, ABOVE, ASIDE = 1.2, 1.0, 0.6
+EYE, ABOVE, ASIDE = 1.3, 0.7, 0.6
 """Where one looks from at first: how far away and how high, in sides of the picture, and by how many radians
 beside the direction in which it goes downhill, so that slopes face the reader."""
 
