@@ -3,13 +3,22 @@
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from commands import shared
 from commands.fates import asked_states, types_of
-from dynamics import fate_readout, perturb, perturb_null, perturb_told, perturbation, screen, transitions
+from dynamics import (
+    fate_readout,
+    perturb,
+    perturb_null,
+    perturb_told,
+    perturbation,
+    read,
+    screen,
+    transitions,
+)
 from dynamics.errors import DataError, ModelError, SettingsError
 from dynamics.fate_results import csv
 from jobs.terminal import progress_line, show
@@ -46,6 +55,9 @@ def add(commands) -> None:
     asking.add_argument("--release", action="store_true", help="do not hold the genes while cells move on")
     asking.add_argument("--terminal", action="append", default=[], metavar="STATE", help="as for fates")
     asking.add_argument("-o", "--output", type=Path, metavar="OUT.csv", help="write the table")
+    asking.add_argument(
+        "--h5ad", type=Path, metavar="OUT.h5ad", help="write the data set with the result in it"
+    )
 
 
 def run_perturb(options: argparse.Namespace) -> None:
@@ -64,21 +76,17 @@ def run_perturb(options: argparse.Namespace) -> None:
     told = fate_readout.readout(model, shots, states, chains_of=built, labels=labels)
     if options.fate and options.fate not in told.names:
         raise DataError(f"There is no fate '{options.fate}'; there are {', '.join(told.names) or 'none'}.")
-    cells = perturb.chosen(shots, _rows(shots, shared.chosen_rows(adata, options.cells)), seed=options.seed)
-    if options.instead:
-        other = _rows(shots, shared.chosen_rows(adata, options.instead))
-        second = perturb.chosen(shots, other, seed=options.seed)
-        what = f"starting from {options.instead} instead"
-        found = perturb.start_population(
-            model, told, first=cells, second=second, what=what, seed=options.seed
-        )
-        _tell(options, found, None, asked=None)
-        return
-    around = perturbation.surroundings(shots, model.basis)
+    rows = perturb.some(_rows(shots, shared.chosen_rows(adata, options.cells)), seed=options.seed)
+    place = (model, told, perturbation.surroundings(shots, model.basis) if model.basis else None)
     if options.screen:
-        _screen(options, (model, told, around), cells)
+        result = _screen(options, place, shots=shots, rows=rows)
+    elif options.instead:
+        other = _rows(shots, shared.chosen_rows(adata, options.instead))
+        result = _instead(options, place, shots=shots, first=rows, other=other)
     else:
-        _effect(options, (model, told, around), cells)
+        result = _effect(options, place, shots=shots, rows=rows)
+    if options.h5ad:
+        read.write_h5ad(perturb_told.annotated(adata, result, model=model, snapshots=shots), options.h5ad)
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -110,12 +118,28 @@ def _asked(options: argparse.Namespace) -> perturbation.Perturbation:
     return perturbation.Perturbation(changes, **given)
 
 
-def _effect(options: argparse.Namespace, place: tuple, cells: tuple[np.ndarray, np.ndarray]) -> None:
+def _effect(
+    options: argparse.Namespace, place: tuple, *, shots: "Snapshots", rows: np.ndarray
+) -> dict[str, Any]:
     asked = _asked(options)
-    given = {"states": cells[0], "times": cells[1], "perturbation": asked, "seed": options.seed}
+    given = {"states": shots.states[rows], "times": shots.times[rows], "perturbation": asked}
+    given["seed"] = options.seed
     found = perturb.effect(*place, **given, progress=progress_line(options))
     random = None if found.refused else perturb_null.null(*place, **given)
-    _tell(options, found, random, asked=asked)
+    result = _tell(options, found, random, asked=asked)
+    by_cell = np.full((shots.n_cells, len(found.names)), np.nan)
+    by_cell[rows] = found.by_cell
+    return result | {"perturbation": json.dumps(asked.to_json()), "by_cell": by_cell}
+
+
+def _instead(
+    options: argparse.Namespace, place: tuple, *, shots: "Snapshots", first: np.ndarray, other: np.ndarray
+) -> dict[str, Any]:
+    second = perturb.chosen(shots, other, seed=options.seed)
+    what = f"starting from {options.instead} instead"
+    given = {"first": (shots.states[first], shots.times[first]), "second": second, "what": what}
+    found = perturb.start_population(*place[:2], **given, seed=options.seed)
+    return _tell(options, found, None, asked=None)
 
 
 def _tell(
@@ -124,14 +148,17 @@ def _tell(
     random: perturb_null.Null | None,
     *,
     asked: perturbation.Perturbation | None,
-) -> None:
+) -> dict[str, Any]:
+    """Say what was found; returns what an h5ad file keeps of it."""
+    table = perturb_told.table(found, random)
     if options.output:
-        write_whole(options.output, csv(perturb_told.table(found, random)).encode())
+        write_whole(options.output, csv(table).encode())
     fate = found.names.index(options.fate) if options.fate in found.names else None
     said = perturb_told.sentence(found, random, fate=fate)
     told = perturb_told.to_json(found, random, perturbation=asked) | {"sentence": said}
     rows = [f"  {one['fate']}: {one['before']} → {one['after']}" for one in _rounded(told["fates"])]
     show(options, told, [said, *rows, perturb_told.READING])
+    return {"table": table, "sentence": said, "n_cells": found.n_cells, "off_support": found.off}
 
 
 def _rounded(rows: list[dict]) -> list[dict]:
@@ -142,9 +169,12 @@ def _rounded(rows: list[dict]) -> list[dict]:
     ]
 
 
-def _screen(options: argparse.Namespace, place: tuple, cells: tuple[np.ndarray, np.ndarray]) -> None:
-    given = {"states": cells[0], "times": cells[1], "fate": options.fate, "seed": options.seed}
-    found = screen.screen(*place, perturbation=_asked(options), **given, progress=progress_line(options))
+def _screen(
+    options: argparse.Namespace, place: tuple, *, shots: "Snapshots", rows: np.ndarray
+) -> dict[str, Any]:
+    given = {"states": shots.states[rows], "times": shots.times[rows], "fate": options.fate}
+    given |= {"seed": options.seed, "perturbation": _asked(options)}
+    found = screen.screen(*place, **given, progress=progress_line(options))
     table = found.table()
     if options.output:
         write_whole(options.output, csv(table).encode())
@@ -156,3 +186,4 @@ def _screen(options: argparse.Namespace, place: tuple, cells: tuple[np.ndarray, 
         if row["effect"] is not None and row["q"] is not None
     ]
     show(options, told, [found.message, f"largest effects on {found.fate}:", *rows, perturb_told.READING])
+    return {"table": table, "sentence": found.message, "fate": found.fate, "n_cells": found.n_cells}

@@ -5,9 +5,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from commands import shared
-from dynamics import regulators
+from dynamics import read, regulators
+from dynamics.annotate import remember
 from dynamics.errors import DataError, FileError, ModelError
 from dynamics.regulation import FEWEST, regulate
 from dynamics.regulation_checks import added, to_json
@@ -23,6 +25,9 @@ def add(commands) -> None:
     """Add the command to the command line."""
     ranking = shared.command(commands, run_regulation, "FILE", "MODEL")
     ranking.add_argument("--csv", type=Path, metavar="OUT.csv", help="write one row for each candidate edge")
+    ranking.add_argument(
+        "--h5ad", type=Path, metavar="OUT.h5ad", help="write the data set with the candidate edges in it"
+    )
     ranking.add_argument(
         "--tfs", type=Path, metavar="FILE", help="names of transcription factors: only these may regulate"
     )
@@ -67,6 +72,11 @@ def run_regulation(options: argparse.Namespace) -> None:
         else None,
         "edges": listed,
     }
+    if options.h5ad:
+        annotated = adata.copy()
+        kept = {**told, "edges": pd.DataFrame(listed), "check": (told["check"] or {}).get("sentence")}
+        remember(annotated, "regulation", kept, model=model, snapshots=shots)
+        read.write_h5ad(annotated, options.h5ad)
     if options.stability:
         told["stability"] = _stability(model, shots)
     show(options, told, _lines(told))

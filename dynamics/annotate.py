@@ -115,6 +115,21 @@ def card(model: "VelocityField", snapshots: "Snapshots") -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None}
 
 
+def remember(
+    adata: AnnData, kind: str, told: Mapping[str, Any], *, model: "VelocityField", snapshots: "Snapshots"
+) -> None:
+    """Put a result into `uns["driftscope"]` beside those of other kinds; an earlier one of its kind goes."""
+    known = {key: value for key, value in told.items() if value is not None}
+    adata.uns[OURS] = {**card(model, snapshots), **adata.uns.get(OURS, {}), kind: known}
+
+
+def spread(values: np.ndarray, snapshots: "Snapshots", n_obs: int) -> np.ndarray:
+    """Return values of the cells of the snapshots for all of a data set; NaN for those without a time."""
+    found = np.full((n_obs, *values.shape[1:]), np.nan)
+    found[snapshots.cells] = values
+    return found
+
+
 def _report(progress: Progress, fraction: float, message: str) -> None:
     if not progress(fraction, message):
         raise Stopped

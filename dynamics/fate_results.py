@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from dynamics.annotate import OURS, card
+from dynamics.annotate import OURS, remember, spread
 from dynamics.terminal import to_json
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ def write_fates(
     own = set(map(str, np.ravel(before.get("fates", {}).get("keys", ()))))
     prefix = f"{OURS}_" if _taken(result) - own else ""
     keys = [f"{prefix}{key}" for key in (FATES, LINEAGES, STATES)]
-    spread = {
-        name: None if values is None else _spread(values, snapshots, result.n_obs)
+    known = {
+        name: None if values is None else spread(values, snapshots, result.n_obs)
         for name, values in (
             ("probabilities", fates.probabilities),
             ("low", fates.low),
@@ -60,7 +60,7 @@ def write_fates(
             ("unsupported", fates.unsupported),
         )
     }
-    probabilities = spread.pop("probabilities")
+    probabilities = known.pop("probabilities")
     result.obsm[keys[0]], result.obsm[keys[1]] = probabilities, probabilities.copy()
     result.uns[f"{keys[0]}_names"] = np.array(fates.names, dtype=object)
     codes = np.full(result.n_obs, -1)
@@ -69,9 +69,8 @@ def write_fates(
     result.obs[f"{keys[2]}_probs"] = np.where(codes >= 0, 1.0, np.nan)
     if len(colours) == len(states):
         result.uns[f"{keys[2]}_colors"] = list(colours)
-    known = {name: values for name, values in spread.items() if values is not None}
     told = {**_recipe(fates, states, snapshots), **known, "keys": keys}
-    result.uns[OURS] = {**card(model, snapshots), **before, "fates": told}
+    remember(result, "fates", told, model=model, snapshots=snapshots)
     return result
 
 
@@ -146,12 +145,6 @@ def _safe(value: object) -> object:
 def _taken(adata: "AnnData") -> set[str]:
     """Names of the input under which fates would be written."""
     return {key for key in (FATES, LINEAGES) if key in adata.obsm} | ({STATES} & set(adata.obs.columns))
-
-
-def _spread(values: np.ndarray, snapshots: "Snapshots", n_obs: int) -> np.ndarray:
-    spread = np.full((n_obs, *values.shape[1:]), np.nan)
-    spread[snapshots.cells] = values
-    return spread
 
 
 def _recipe(fates: "Fates", states: "TerminalStates", snapshots: "Snapshots") -> dict[str, Any]:

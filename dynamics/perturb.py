@@ -166,7 +166,13 @@ def start_population(
 def chosen(
     snapshots: "Snapshots", rows: np.ndarray, *, most: int = MOST, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return states and times of chosen cells, of more than `most` a fixed random choice.
+    """Return states and times of chosen cells, of more than `most` a fixed random choice (`some`)."""
+    rows = some(rows, most=most, seed=seed)
+    return snapshots.states[rows], snapshots.times[rows]
+
+
+def some(rows: np.ndarray, *, most: int = MOST, seed: int = 0) -> np.ndarray:
+    """Return chosen cells, of more than `most` a fixed random choice in their order.
 
     Raises
     ------
@@ -178,7 +184,7 @@ def chosen(
         raise DataError("No cell is chosen. Choose cells by type, by time, or on the map.")
     if len(rows) > most:
         rows = np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
-    return snapshots.states[rows], snapshots.times[rows]
+    return rows
 
 
 def compare(

@@ -5,12 +5,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from dynamics.annotate import OURS, remember, spread
 from dynamics.perturb import Effect
 from dynamics.perturb_null import Null, verdict
 
 if TYPE_CHECKING:
-    from dynamics.perturbation import Perturbation
+    from anndata import AnnData
 
+    from dynamics.field import VelocityField
+    from dynamics.perturbation import Perturbation
+    from dynamics.snapshots import Snapshots
+
+CHANGE = "fate_change"
 READING = "Read off correlations by a trained model: a candidate for an experiment, not its result."
 
 
@@ -52,6 +58,29 @@ def table(found: Effect, random: Null | None) -> pd.DataFrame:
     if random is not None:
         rows |= {"random_low": random.low, "random_high": random.high, "p": random.p}
     return pd.DataFrame(rows)
+
+
+def annotated(
+    adata: "AnnData", told: dict[str, Any], *, model: "VelocityField", snapshots: "Snapshots"
+) -> "AnnData":
+    """Return a copy of a data set with a result of *What if* in it.
+
+    Parameters
+    ----------
+    told
+        What is put into `uns["driftscope"]["perturb"]`. Of it, `by_cell`, (n_cells, n_fates), the change of
+        the fates of each cell of the snapshots, goes into `obsm["fate_change"]`, with "driftscope_" before
+        the name where the input has one from elsewhere; cells that were not followed get NaN.
+    """
+    result = adata.copy()
+    told = dict(told)
+    by_cell = told.pop("by_cell", None)
+    if by_cell is not None and by_cell.shape[1]:
+        ours = adata.uns.get(OURS, {}).get("perturb", {}).get("key")
+        told["key"] = CHANGE if ours == CHANGE or CHANGE not in adata.obsm else f"{OURS}_{CHANGE}"
+        result.obsm[told["key"]] = spread(by_cell, snapshots, adata.n_obs)
+    remember(result, "perturb", told, model=model, snapshots=snapshots)
+    return result
 
 
 def to_json(found: Effect, random: Null | None, *, perturbation: "Perturbation | None") -> dict[str, Any]:

@@ -48,7 +48,8 @@ def run(folder, *words, code=0, model="m"):
 
 def test_a_gene_is_changed_and_what_comes_of_it_is_written(files, tmp_path, capsys):
     ask = ("--gene", "=Drive=+0.5", "--cells", "day=0.0", "--move", "loading")
-    run(files, *ask, "-o", tmp_path / "out.csv", "--json", tmp_path / "told.json")
+    given = ("-o", tmp_path / "out.csv", "--json", tmp_path / "told.json", "--h5ad", tmp_path / "out.h5ad")
+    run(files, *ask, *given)
     told = json.loads((tmp_path / "told.json").read_text())
     change = {row["fate"]: row["change"] for row in told["fates"]}
     assert change["right, one"] > 0.05
@@ -59,6 +60,12 @@ def test_a_gene_is_changed_and_what_comes_of_it_is_written(files, tmp_path, caps
     assert 20 <= len(told["random_genes"]) <= 23
     table = pd.read_csv(tmp_path / "out.csv")
     assert list(table["fate"]) == ["'=left", "right, one"]
+    within = read.read_h5ad(tmp_path / "out.h5ad")
+    followed = (within.obs["day"] == 0.0).to_numpy()
+    by_cell = within.obsm["fate_change"]
+    assert np.isnan(by_cell[~followed]).all()
+    assert by_cell[followed].mean(axis=0) == pytest.approx([change["=left"], change["right, one"]], abs=1e-6)
+    assert list(within.uns["driftscope"]["perturb"]["table"]["fate"]) == ["=left", "right, one"]
     said = capsys.readouterr().out
     assert "in 60 cells moves fates" in said
     assert "not its result" in said
@@ -66,9 +73,11 @@ def test_a_gene_is_changed_and_what_comes_of_it_is_written(files, tmp_path, caps
 
 def test_a_screen_ranks_all_genes(files, tmp_path, capsys):
     ask = ("--screen", "--fate", "right, one", "--gene", "any=down", "--cells", "day=0.0")
-    run(files, *ask, "-o", tmp_path / "out.csv")
+    run(files, *ask, "-o", tmp_path / "out.csv", "--h5ad", tmp_path / "out.h5ad")
+    kept = read.read_h5ad(tmp_path / "out.h5ad").uns["driftscope"]["perturb"]
+    assert kept["fate"] == "right, one"
     table = pd.read_csv(tmp_path / "out.csv")
-    assert 20 <= len(table) <= 24
+    assert 20 <= len(table) == len(kept["table"]) <= 24
     assert "'=Drive" in set(table["gene"])
     assert f"{len(table)} genes tried on 60 cells" in capsys.readouterr().out
 

@@ -6,15 +6,20 @@ import json
 import pytest
 
 import cli
+from dynamics import read
 from tests.test_cli import answer, course, model  # noqa: F401
 
 
 def test_edges_are_written_as_json_and_csv(course, model, tmp_path, capsys):  # noqa: F811
-    out = tmp_path / "edges.csv"
-    told = answer(capsys, "regulation", str(course), str(model), "--csv", str(out), "--stability")
+    out, within = tmp_path / "edges.csv", tmp_path / "edges.h5ad"
+    words = ["--csv", str(out), "--h5ad", str(within), "--stability"]
+    told = answer(capsys, "regulation", str(course), str(model), *words)
     rows = list(csv.DictReader(out.read_text().splitlines()))
     assert len(rows) == len(told["edges"]) == 12 * 11
     assert rows[0]["regulator"] == told["edges"][0]["regulator"]
+    kept = read.read_h5ad(within).uns["driftscope"]["regulation"]
+    assert list(kept["edges"]["target"]) == [edge["target"] for edge in told["edges"]]
+    assert kept["n_cells"] == 180
     assert {row["call"] for row in rows} <= {"candidate activator", "candidate repressor"}
     scores = [abs(edge["score"]) for edge in told["edges"]]
     assert scores == sorted(scores, reverse=True)
