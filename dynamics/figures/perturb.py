@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import plotly.graph_objects as go
 
-from dynamics.figures.style import AXIS, OKABE_ITO, colours_for, escaped, faded, styled
+from dynamics.figures.style import AXIS, OKABE_ITO, banded, colours_for, escaped, faded, styled
 
 if TYPE_CHECKING:
     from dynamics.perturb import Effect
@@ -25,7 +25,7 @@ def change(found: "Effect", random: "Null | None", *, colours: Mapping[str, str]
     paint = [
         (colours or {}).get(name, other) for name, other in zip(found.names, colours_for(names), strict=True)
     ]
-    figure = styled(go.Figure(), x="change of probability", height=HEAD + 54 * max(len(names), 2))
+    figure = styled(go.Figure(), x="change of probability", height=HEAD + max(54 * len(names), 200))
     if random is not None:
         figure.add_bar(
             y=names,
@@ -56,7 +56,8 @@ def change(found: "Effect", random: "Null | None", *, colours: Mapping[str, str]
     )
     figure.add_vline(x=0, line={"color": AXIS, "width": 1})
     figure.update_xaxes(tickformat="+.0%")
-    figure.update_layout(hovermode="closest", barmode="overlay", legend={"orientation": "h", "y": 1.15})
+    figure.update_layout(hovermode="closest", barmode="overlay", margin_t=48)
+    figure.update_layout(legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0})
     return figure
 
 
@@ -90,25 +91,13 @@ def dose_curve(
         low, middle, high = (
             np.array([getattr(one, part)[k] for one in effects]) for part in ("low", "change", "high")
         )
-        figure.add_scatter(
-            x=[*doses, *doses[::-1]],
-            y=[*high, *low[::-1]],
-            fill="toself",
-            fillcolor=faded(colour, 0.15),
-            line={"width": 0},
-            hoverinfo="skip",
-            showlegend=False,
+        band, line = banded(
+            np.asarray(doses), (low, middle, high), name=name, group=name, line={"color": colour}
         )
         symbols = ["circle-open" if one.refused else "circle" for one in effects]
-        figure.add_scatter(
-            x=list(doses),
-            y=middle,
-            mode="lines+markers",
-            name=escaped(name),
-            line={"color": colour},
-            marker={"symbol": symbols, "size": 9},
-            hovertemplate="%{y:+.1%}",
-        )
+        line.update(mode="lines+markers", marker={"symbol": symbols, "size": 9})
+        line.hovertemplate = "%{y:+.1%} (%{customdata[0]:+.1%} to %{customdata[1]:+.1%})"
+        figure.add_traces([band, line])
     figure.update_xaxes(tickformat=".0%")
     figure.update_yaxes(tickformat="+.0%")
     return figure
