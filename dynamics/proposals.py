@@ -94,7 +94,7 @@ def from_types(chain: "Transitions", snapshots: "Snapshots", labels: np.ndarray)
             left_out.append((names[k], f"transient: {away:.0%} leaves it {when}, most to {names[to]}"))
         else:
             kept.append(k)
-            reasons.append(f"cell type at the last time that {1 - away:.0%} does not leave {when}")
+            reasons.append(f"cell type of the last time; {1 - away:.0%} of it stays {when}")
     place = np.full(len(names) + 1, -1)
     place[kept] = np.arange(len(kept))
     final = np.full(snapshots.n_cells, -1)

@@ -132,7 +132,7 @@ def tables(known: Kept, which: int) -> None:
         )
         drawn = figures.matrix(found, getattr(found, table), label=table if table != "effect" else "Jacobian")
         saving.figure(drawn, name="candidate-matrix", alt="Regulators by targets")
-        st.caption("Blue: candidate activation, or positive. Red: candidate repression, or negative.")
+        st.caption("Blue: candidate activation, or positive. Orange: candidate repression, or negative.")
     with right:
         st.subheader("Is it more than correlation?", anchor=False)
         if known.added is not None:
@@ -280,7 +280,7 @@ def _caption(work: state.Workspace, known: Kept, which: int, *, drawn: int) -> s
     return (
         f"The {drawn} strongest candidates over {count(found.n_cells, 'cell')} "
         f"({_region_said(known, which)}), from {who}, by the "
-        f"model “{escape(work.entry.name)}”. Blue with an arrow: candidate activator; red, dashed: candidate "
+        f"model “{escape(work.entry.name)}”. Blue with an arrow: candidate activator; orange, dashed: candidate "
         f"repressor; width: score. {members}{prior} {CANDIDATE}"
     )
 
