@@ -7,24 +7,17 @@ import torch
 from dynamics import basis as bases
 from dynamics import regulation, regulation_checks, regulators
 from dynamics.errors import DataError
-from dynamics.simulator import Edge, build_network, step
+from dynamics.simulator import Edge
 from dynamics.snapshots import from_arrays
+from tests.dynamics import networks
 
 EDGES = (
-    *(Edge("S", gene, -1, 5.0, 0.3) for gene in ("A", "B")),
-    *(Edge(gene, gene, +1, 4.0, 0.4) for gene in ("A", "B")),
-    Edge("A", "B", -1, 5.0, 0.3),
-    Edge("B", "A", -1, 5.0, 0.3),
-    Edge("A", "A1", +1, 3.0, 0.5),
-    Edge("A1", "A2", +1, 3.0, 0.5),
-    Edge("B", "B1", +1, 3.0, 0.5),
-    Edge("B1", "B2", +1, 3.0, 0.5),
+    *networks.EDGES,
     Edge("B", "A2", -1, 3.0, 0.4),
-    Edge("S", "T1", +1, 4.0, 0.5),
     Edge("A1", "T2", +1, 4.0, 0.5),
     Edge("B1", "T3", -1, 4.0, 0.4),
 )
-GENES = ("S", "A", "B", "A1", "A2", "B1", "B2", "T1", "T2", "T3")
+GENES = (*networks.GENES, "T2", "T3")
 TRUE = {(one.regulator, one.target): one.sign for one in EDGES}
 
 
@@ -44,19 +37,8 @@ class Drift:
 @pytest.fixture(scope="module")
 def simulated():
     """Two genes that switch each other off, what follows each, and its cells at six times; true motion."""
-    basal = dict.fromkeys(GENES, 0.02) | {"A": 0.06, "B": 0.06, "T3": 1.0}
-    rate = dict.fromkeys(GENES, 1.2) | {"S": 0.7, "A": 2.0, "B": 2.0, "A2": 0.8, "T3": 0.7}
-    network = build_network(basal, rate, EDGES, regulators=GENES, noise=0.1)
-    rng = np.random.default_rng(0)
-    x = np.zeros((600, len(GENES)), np.float32)
-    x[:, 0], x[:, 1:3] = rng.uniform(0.4, 1.4, 600), 0.1
-    states, times = [], []
-    for k in range(6):
-        states.append(x[rng.choice(600, 100, replace=False)])
-        times.append(np.full(100, float(k)))
-        for _ in range(20):
-            x = step(network, x, rng)
-    shots = from_arrays(np.concatenate(states), np.concatenate(times), unit="day")
+    network, states, times = networks.course(GENES, EDGES, each=100, basal={"T3": 1.0}, rate={"T3": 0.7})
+    shots = from_arrays(states, times, unit="day")
     basis = bases.fit_basis(shots.states, shots.states, GENES)
     members = (Drift(network), Drift(network, off=0.1), Drift(network, off=-0.1))
     return Drift(network, members=members), shots, basis

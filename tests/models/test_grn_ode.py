@@ -7,42 +7,19 @@ import torch
 from dynamics.errors import DataError, ModelError
 from dynamics.jacobian import mean_jacobian
 from dynamics.regulation import Panel, correlations
-from dynamics.simulator import Edge, build_network, step
 from dynamics.snapshots import from_arrays
 from models import checkpoint
 from models.config import TrainConfig
 from models.objectives import grn_ode
 from models.train import fit
-
-EDGES = (
-    *(Edge("S", gene, -1, 5.0, 0.3) for gene in ("A", "B")),
-    *(Edge(gene, gene, +1, 4.0, 0.4) for gene in ("A", "B")),
-    Edge("A", "B", -1, 5.0, 0.3),
-    Edge("B", "A", -1, 5.0, 0.3),
-    Edge("A", "A1", +1, 3.0, 0.5),
-    Edge("A1", "A2", +1, 3.0, 0.5),
-    Edge("B", "B1", +1, 3.0, 0.5),
-    Edge("B1", "B2", +1, 3.0, 0.5),
-    Edge("S", "T1", +1, 4.0, 0.5),
-)
-GENES = ("S", "A", "B", "A1", "A2", "B1", "B2", "T1")
+from tests.dynamics import networks
+from tests.dynamics.networks import EDGES, GENES
 
 
 @pytest.fixture(scope="module")
 def snapshots():
-    basal = dict.fromkeys(GENES, 0.02) | {"A": 0.06, "B": 0.06}
-    rate = dict.fromkeys(GENES, 1.2) | {"S": 0.7, "A": 2.0, "B": 2.0, "A2": 0.8}
-    network = build_network(basal, rate, EDGES, regulators=GENES, noise=0.1)
-    rng = np.random.default_rng(0)
-    x = np.zeros((600, len(GENES)), np.float32)
-    x[:, 0], x[:, 1:3] = rng.uniform(0.4, 1.4, 600), 0.1
-    states, times = [], []
-    for k in range(6):
-        states.append(x[rng.choice(600, 120, replace=False)])
-        times.append(np.full(120, float(k)))
-        for _ in range(20):
-            x = step(network, x, rng)
-    return from_arrays(np.concatenate(states), np.concatenate(times), unit="day", rep="X_genes")
+    _, states, times = networks.course(GENES, EDGES, each=120)
+    return from_arrays(states, times, unit="day", rep="X_genes")
 
 
 @pytest.fixture(scope="module")
