@@ -280,8 +280,8 @@ def _caption(work: state.Workspace, known: Kept, which: int, *, drawn: int) -> s
     return (
         f"The {drawn} strongest candidates over {count(found.n_cells, 'cell')} "
         f"({_region_said(known, which)}), from {who}, by the "
-        f"model “{escape(work.entry.name)}”. Blue with an arrow: candidate activator; orange, dashed: candidate "
-        f"repressor; width: score. {members}{prior} {CANDIDATE}"
+        f"model “{escape(work.entry.name)}”. Blue with an arrow: candidate activator; orange, dashed: "
+        f"candidate repressor; width: score. {members}{prior} {CANDIDATE}"
     )
 
 

@@ -24,7 +24,7 @@ GAP = 0.045
 
 
 def network(found: "Regulation", edges: "Sequence[dict]", *, title: str = "score") -> go.Figure:
-    """Draw candidate edges between genes: activators blue and solid with an arrow, repressors orange and dashed.
+    """Draw candidate edges: activators blue and solid with an arrow, repressors orange and dashed.
 
     Parameters
     ----------
