@@ -1,6 +1,6 @@
 """Growth on simulated cells whose division rate is known to rise with one gene, beside balanced methods.
 
-    OMP_NUM_THREADS=1 .venv/bin/python benchmarks/growth.py [--seeds 3] [--data ../shared/data]
+    OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks.growth [--seeds 3] [--data ../shared/data] [--write]
 
 Three genes, two or three of them seen; cells divide at a rate that is a Hill function of gene X2, so the
 number of cells at each time follows from growth. Every method has its default settings, and growth-cfm is
@@ -8,6 +8,10 @@ told that numbers mean something. Given are the rank correlation of the growth r
 own time, with X2; the linear correlation with X2²/(1 + X2²); and the relative mass error at each later time
 of all cells of the first time followed from there, with the W1 distance at the last time to the cells
 measured then, in units of the genes. A method without growth keeps its number of cells.
+
+On the built-in demo numbers of cells mean nothing and deaths are the same everywhere; there the growth of
+all cells, read from genes or from the pairing, is held against the simulator's, and so are the means of the
+cell types.
 """
 
 import argparse

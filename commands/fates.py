@@ -72,6 +72,7 @@ def run_fates(options: argparse.Namespace) -> None:
         table = fate_results.by_cell(found, shots, adata.obs_names, labels=labels)
         write_whole(options.csv, fate_results.csv(table).encode())
     told = fate_results.summary(found, states) | {"file": str(options.output)}
+    told["growth_note"] = prior_growth.deaths_unknown(adata) if options.growth == "genes" else ""
     told["growth_warning"] = fates.growth_warning(found, labels)
     told["clones"] = _clones(options.clone_key or picked.clone_key, adata, shots, found=found, states=states)
     table = table_by_type(found, shots, labels)
@@ -204,7 +205,7 @@ def _lines(told: dict[str, Any]) -> list[str]:
     lines.append(
         f"fates of {told['n_cells'] - told['n_without_fate']:,} cells ({growth[told['growth']]}): {means}"
     )
-    lines += [text for text in (told["message"], told["growth_warning"]) if text]
+    lines += [text for text in (told["message"], told["growth_note"], told["growth_warning"]) if text]
     for one in told["clones"]:
         lines.append(
             one.get("refused")

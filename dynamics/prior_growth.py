@@ -37,7 +37,8 @@ def prior_growth(adata: "AnnData", roles: "Roles", *, unit: str = "") -> np.ndar
 
     g = β − δ. The birth rate β and the death rate δ, each between 0.3 and 1.7 per day, rise with the mean
     z-score of cell-cycle and of apoptosis genes along a logistic curve. Where the unit of time is not a
-    length of time, the rates are per unit.
+    length of time, the rates are per unit. With too few apoptosis genes death is taken to be the same in all
+    cells (see `deaths_unknown`).
 
     Parameters
     ----------
@@ -47,7 +48,7 @@ def prior_growth(adata: "AnnData", roles: "Roles", *, unit: str = "") -> np.ndar
     Raises
     ------
     DataError
-        Too few of these genes are in the data; the message says how many of how many.
+        Too few cell-cycle genes are in the data; the message says how many of how many.
 
     References
     ----------
@@ -59,8 +60,9 @@ def prior_growth(adata: "AnnData", roles: "Roles", *, unit: str = "") -> np.ndar
     if expression is None:
         raise DataError(NO_GENES)
     names = _symbols(adata)
-    cycle = _mean_z(expression, _columns(names, S_PHASE + G2M_PHASE, "cell-cycle", MIN_CYCLE))
-    death = _mean_z(expression, _columns(names, APOPTOSIS, "apoptosis", MIN_APOPTOSIS))
+    cycle = _mean_z(expression, _cycle_genes(names))
+    dying = _present(names, APOPTOSIS)
+    death = _mean_z(expression, dying) if len(dying) >= MIN_APOPTOSIS else np.zeros(len(cycle))
     beta = _logistic(cycle, BIRTH_CENTRE, BIRTH_WIDTH)
     delta = _logistic(death, DEATH_CENTRE, DEATH_WIDTH)
     return (beta - delta) * (days_in(unit) if unit and days_in(unit) else 1.0)
@@ -70,13 +72,22 @@ def missing_genes(adata: "AnnData") -> str:
     """Say why `prior_growth` would refuse a data set, from the names of its genes; empty if it would not."""
     if adata.n_vars == 0:
         return NO_GENES
-    names = _symbols(adata)
     try:
-        _columns(names, S_PHASE + G2M_PHASE, "cell-cycle", MIN_CYCLE)
-        _columns(names, APOPTOSIS, "apoptosis", MIN_APOPTOSIS)
+        _cycle_genes(_symbols(adata))
     except DataError as too_few:
         return str(too_few)
     return ""
+
+
+def deaths_unknown(adata: "AnnData") -> str:
+    """Say that death is taken to be the same in all cells, where apoptosis genes are too few; else empty."""
+    n = len(_present(_symbols(adata), APOPTOSIS))
+    if n >= MIN_APOPTOSIS:
+        return ""
+    return (
+        f"Only {n} of {len(APOPTOSIS)} apoptosis genes are in this data set: death is taken to be the same "
+        "in all cells, and only their divisions differ."
+    )
 
 
 def with_prior_growth(snapshots: "Snapshots", adata: "AnnData", roles: "Roles") -> "Snapshots":
@@ -94,18 +105,24 @@ def _symbols(adata: "AnnData") -> list[str]:
     return max(upper, key=lambda names: len(known.intersection(names)))
 
 
-def _columns(names: list[str], wanted: Sequence[str], kind: str, least: int) -> np.ndarray:
-    """Positions of the genes that are there; raises DataError if they are too few."""
+def _cycle_genes(names: list[str]) -> np.ndarray:
+    """Positions of the cell-cycle genes; raises DataError if they are too few."""
+    wanted = S_PHASE + G2M_PHASE
+    present = _present(names, wanted)
+    if len(present) < MIN_CYCLE:
+        raise DataError(
+            f"Growth cannot be expected from genes: {len(present)} of {len(wanted)} cell-cycle genes (such "
+            f"as {', '.join(wanted[:3])}) are in this data set, {MIN_CYCLE} are needed. Open the data set "
+            "with all genes and with gene symbols, or learn growth from the pairing of cells."
+        )
+    return present
+
+
+def _present(names: list[str], wanted: Sequence[str]) -> np.ndarray:
+    """Positions of the wanted genes that are there."""
     place = {name: k for k, name in reversed(list(enumerate(names)))}
     found = [place.get(gene, place.get(FORMER_NAMES.get(gene, ""))) for gene in wanted]
-    present = [k for k in found if k is not None]
-    if len(present) < least:
-        raise DataError(
-            f"Growth cannot be expected from genes: {len(present)} of {len(wanted)} {kind} genes (such as "
-            f"{', '.join(wanted[:3])}) are in this data set, {least} are needed. Open the data set with all "
-            'genes and with gene symbols, or learn growth from the pairing (growth_from = "pairing").'
-        )
-    return np.array(present)
+    return np.array([k for k in found if k is not None], dtype=np.int64)
 
 
 def _mean_z(expression: np.ndarray | sparse.spmatrix, columns: np.ndarray) -> np.ndarray:

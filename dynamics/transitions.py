@@ -259,8 +259,8 @@ def growth_source(velocity_field: "VelocityField", snapshots: "Snapshots", growt
         )
     if growth == "genes" and not genes:
         raise DataError(
-            "No growth is known from genes for these cells: too few cell-cycle and apoptosis genes, or no "
-            "genes at all. Take growth from a model that learns it, or leave it out."
+            "No growth is known from genes for these cells: too few cell-cycle genes, or no genes "
+            "at all. Take growth from a model that learns it, or leave it out."
         )
     return growth
 

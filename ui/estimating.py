@@ -4,7 +4,7 @@ import os
 
 import streamlit as st
 
-from dynamics.prior_growth import missing_genes
+from dynamics.prior_growth import deaths_unknown, missing_genes
 from models import estimate, inputs
 from models.config import TrainConfig
 from models.estimate import Estimate, Sizes
@@ -63,6 +63,8 @@ def draw(work: state.Workspace, config: TrainConfig) -> bool:
         f"Takes {words(found)} and {memory(found)} of memory on this machine when nothing else runs{chief}."
         f"{several}{busy}"
     )
+    if inputs.needs_genes(config) and (unknown := deaths_unknown(work.adata)):
+        theme.hint(unknown)
     return True
 
 

@@ -10,7 +10,7 @@ import streamlit as st
 from dynamics.ensemble import members_of
 from dynamics.fates import DRAWS, FEWEST_DRAWS, Fates, fate_probabilities, growth_warning
 from dynamics.growth import has_growth
-from dynamics.prior_growth import missing_genes, with_prior_growth
+from dynamics.prior_growth import deaths_unknown, missing_genes, with_prior_growth
 from dynamics.proposals import propose
 from dynamics.read import read_h5ad
 from dynamics.transitions import Transitions, chains
@@ -221,10 +221,12 @@ def growth_said(work: state.Workspace, grown: Fates) -> None:
     """Draw the warning where growth decides, or the word that it does not or is not known."""
     if grown.without_growth is None:
         theme.hint(
-            "No growth known: the model has not learned how cells divide and die, and too few cell-cycle and "
-            "apoptosis genes are here. All fates count every cell once."
+            "No growth known: the model has not learned how cells divide and die, and too few cell-cycle "
+            "genes are here. All fates count every cell once."
         )
         return
+    if growth_source(work) == "genes" and (unknown := deaths_unknown(work.adata)):
+        theme.hint(unknown)
     text = growth_warning(grown, labels(work))
     if text:
         theme.finding(

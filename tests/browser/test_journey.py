@@ -113,7 +113,7 @@ def test_flow_is_drawn_and_redrawn(visit, trained):
     expect(page.get_by_text("Where the model")).to_be_visible()
     page.get_by_text("Arrows", exact=True).click()
     settled(page)
-    assert "drawn=Arrows" in page.url
+    page.wait_for_url(re.compile("drawn=Arrows"))
     page.get_by_role("button", name="Play flow").click()
     expect(cells).to_have_attribute("data-flow", "playing")
 
@@ -211,7 +211,7 @@ def test_models_are_trained_side_by_side_tested_and_compared(visit, server, tmp_
     settled(page)
     page.get_by_text("An answer at once, without a network").click()
     settled(page)
-    assert "method=ot" in page.url
+    page.wait_for_url(re.compile("method=ot"))
     expect(page.get_by_text(re.compile("Takes about .* of memory on this machine"))).to_be_visible()
     page.get_by_role("button", name="Compare several").click()
     page.get_by_role("spinbutton", name="Trainings of each").fill("2")

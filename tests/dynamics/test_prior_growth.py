@@ -8,7 +8,7 @@ from scipy import sparse
 
 from dynamics.errors import DataError
 from dynamics.growth_genes import APOPTOSIS, FORMER_NAMES, G2M_PHASE, S_PHASE
-from dynamics.prior_growth import prior_growth, with_prior_growth
+from dynamics.prior_growth import deaths_unknown, prior_growth, with_prior_growth
 from dynamics.roles import Roles
 from dynamics.snapshots import from_anndata
 
@@ -85,8 +85,15 @@ def test_snapshots_get_the_growth_of_their_own_cells():
 def test_too_few_genes_are_refused_with_numbers():
     with pytest.raises(DataError, match=r"3 of 97 cell-cycle genes .*10 are needed"):
         prior_growth(make([*CYCLE[:3], *APOPTOSIS]), ROLES)
-    with pytest.raises(DataError, match=r"2 of 40 apoptosis genes .*5 are needed"):
-        prior_growth(make([*CYCLE, *APOPTOSIS[:2]]), ROLES)
     without = make(ALL)[:, []].copy()
     with pytest.raises(DataError, match="no genes"):
         prior_growth(without, ROLES)
+
+
+def test_without_apoptosis_genes_only_divisions_differ():
+    few = make([*CYCLE, *APOPTOSIS[:2]], cycling=range(10), dying=range(10, 20))
+    rates = prior_growth(few, ROLES)
+    assert rates[:10].min() > rates[10:].max()
+    assert rates[10:20].mean() == pytest.approx(rates[20:].mean(), abs=0.05)
+    assert "Only 2 of 40 apoptosis genes" in deaths_unknown(few)
+    assert not deaths_unknown(make(ALL))
