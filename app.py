@@ -13,12 +13,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import streamlit as st
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from jobs import client, workspace
-from ui import errors, files
+from ui import counters, door, downloads, errors, files, keys, logbook
 from ui.cellmap import buffers
 
 HEAVY = ("ui.roles", "ui.preparing", "ui.preview", "models.checkpoint", "ui.flowing", "ui.following")
@@ -44,7 +45,13 @@ def wait_for_workers(jobs: client.Jobs) -> None:
 @asynccontextmanager
 async def lifespan(app: st.App) -> AsyncIterator[dict[str, object]]:
     """Find or start the job service, look after it while the server runs, leave it its jobs at the end."""
+    logbook.begin()
     home = workspace.Workspace().home
+    keys.take_passphrase()
+    if keys.shared():
+        keys.current()  # makes the secret, or says what is wrong with it, before anybody comes in
+    downloads.watch()
+    files.ENDING.begin()
     files.sweep()
     presence = client.Presence(home, os.environ.get("DRIFTSCOPE_SCHEDULER") or None)
     jobs = await asyncio.to_thread(presence.__enter__)
@@ -52,6 +59,7 @@ async def lifespan(app: st.App) -> AsyncIterator[dict[str, object]]:
     await asyncio.gather(asyncio.to_thread(wait_for_workers, jobs), asyncio.to_thread(warm))
     LOG.info("Data sets, models and jobs are kept in %s", home)
     yield {"home": home}
+    files.ENDING.end()
     await asyncio.to_thread(presence.__exit__, None, None, None)
 
 
@@ -65,5 +73,12 @@ app = st.App(
     "pages/_router.py",
     lifespan=lifespan,
     on_script_error=errors.show,
-    routes=[Route("/healthz", health), *files.routes(), *buffers.routes()],
+    middleware=[Middleware(door.Door)],
+    routes=[
+        Route("/healthz", health),
+        *door.routes(),
+        *counters.routes(),
+        *files.routes(),
+        *buffers.routes(),
+    ],
 )

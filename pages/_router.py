@@ -2,9 +2,10 @@
 
 import streamlit as st
 
-from ui import nav, shell, state, theme
+from ui import identity, nav, shell, state, theme
 
 st.set_page_config(page_title=theme.NAME, page_icon=theme.FAVICON, layout="wide")
+identity.enter()
 page = st.navigation(
     nav.pages(
         [
