@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ui import identity, nav, shell, state, theme
+from ui import identity, nav, own, shell, state, theme
 
 st.set_page_config(page_title=theme.NAME, page_icon=theme.FAVICON, layout="wide")
 identity.enter()
@@ -28,5 +28,6 @@ page = st.navigation(
 theme.head()
 work = state.restore()
 shell.status(work, page)
+own.head(work)
 state.show_notices()
 page.run()
