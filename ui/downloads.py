@@ -11,7 +11,7 @@ from streamlit import runtime
 
 from ui import identity, keys
 
-MEDIA = re.compile(r"/media/([^/.]+)")
+MEDIA = re.compile(r"(?<!/static)/media/([^/.]+)")  # the app's own fonts stand in /static/media
 UPLOAD = re.compile(r"/_stcore/upload_file/([^/]+)/")
 MOST = 50_000
 _made_for: dict[str, set[str]] = {}
