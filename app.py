@@ -11,18 +11,21 @@ import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import streamlit as st
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from jobs import client, workspace
-from ui import errors, files
+from jobs import client, expiry, workspace
+from ui import counters, door, downloads, errors, files, keys, logbook
 from ui.cellmap import buffers
 
 HEAVY = ("ui.roles", "ui.preparing", "ui.preview", "models.checkpoint", "ui.flowing", "ui.following")
 PATIENCE_S = 15.0
+SWEEP_S = 3600.0
 LOG = logging.getLogger("driftscope")
 # Read when torch is loaded, later. Threads that wait for each other on busy cores turn seconds into minutes.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -41,17 +44,33 @@ def wait_for_workers(jobs: client.Jobs) -> None:
         time.sleep(0.05)
 
 
+async def sweep_for_ever(home: Path) -> None:
+    """Put away what nobody used for long, on a shared server; once an hour."""
+    while keys.shared():
+        await asyncio.to_thread(expiry.sweep, home)
+        await asyncio.sleep(SWEEP_S)
+
+
 @asynccontextmanager
 async def lifespan(app: st.App) -> AsyncIterator[dict[str, object]]:
     """Find or start the job service, look after it while the server runs, leave it its jobs at the end."""
+    logbook.begin()
     home = workspace.Workspace().home
+    keys.take_passphrase()
+    if keys.shared():
+        keys.current()  # makes the secret, or says what is wrong with it, before anybody comes in
+    downloads.watch()
+    files.ENDING.begin()
     files.sweep()
     presence = client.Presence(home, os.environ.get("DRIFTSCOPE_SCHEDULER") or None)
     jobs = await asyncio.to_thread(presence.__enter__)
     # Both take seconds, once, at the start, so that no click has to wait for them.
     await asyncio.gather(asyncio.to_thread(wait_for_workers, jobs), asyncio.to_thread(warm))
     LOG.info("Data sets, models and jobs are kept in %s", home)
+    sweeping = asyncio.create_task(sweep_for_ever(home))
     yield {"home": home}
+    sweeping.cancel()
+    files.ENDING.end()
     await asyncio.to_thread(presence.__exit__, None, None, None)
 
 
@@ -65,5 +84,12 @@ app = st.App(
     "pages/_router.py",
     lifespan=lifespan,
     on_script_error=errors.show,
-    routes=[Route("/healthz", health), *files.routes(), *buffers.routes()],
+    middleware=[Middleware(door.Door)],
+    routes=[
+        Route("/healthz", health),
+        *door.routes(),
+        *counters.routes(),
+        *files.routes(),
+        *buffers.routes(),
+    ],
 )

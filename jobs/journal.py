@@ -228,6 +228,12 @@ class Journal:
         stopping = frozenset(row["id"] for row in found if row["state"] == "stopping")
         return Asked(hidden.count(0), hidden.count(1), stopping)
 
+    def count_by_state(self) -> dict[str, int]:
+        """Return how many jobs are in each state, everybody's together."""
+        with self._connection() as db:
+            found = db.execute("SELECT state, COUNT(*) FROM jobs GROUP BY state").fetchall()
+        return {state: 0 for state in WAITING + AT_WORK + OVER} | {row[0]: row[1] for row in found}
+
     def claim(self, *, at_once: int | None = None) -> dict | None:
         """Take the job whose turn it is, now "running"; None where nothing waits that may start.
 

@@ -2,9 +2,10 @@
 
 import streamlit as st
 
-from ui import nav, shell, state, theme
+from ui import identity, nav, own, shell, state, theme
 
 st.set_page_config(page_title=theme.NAME, page_icon=theme.FAVICON, layout="wide")
+identity.enter()
 page = st.navigation(
     nav.pages(
         [
@@ -27,5 +28,6 @@ page = st.navigation(
 theme.head()
 work = state.restore()
 shell.status(work, page)
+own.head(work)
 state.show_notices()
 page.run()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,7 +48,9 @@ class Server:
         self.process.wait(30)
 
 
-def serve(folder: Path, *, cwd: Path = ROOT, within_s: float = 90) -> Server:
+def serve(
+    folder: Path, *, cwd: Path = ROOT, within_s: float = 90, env: Mapping[str, str] | None = None
+) -> Server:
     """Start an `app.py`, with `folder` as home of its data, models and jobs, and wait until it answers."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -61,7 +64,7 @@ def serve(folder: Path, *, cwd: Path = ROOT, within_s: float = 90) -> Server:
         process = subprocess.Popen(
             [sys.executable, "-m", "streamlit", "run", "app.py", *words],
             cwd=cwd,
-            env={**os.environ, **own, "STREAMLIT_BROWSER_GATHER_USAGE_STATS": "false"},
+            env={**os.environ, **own, **(env or {}), "STREAMLIT_BROWSER_GATHER_USAGE_STATS": "false"},
             stdout=file,
             stderr=file,
         )

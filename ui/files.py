@@ -1,26 +1,33 @@
 """Files on their way in: the upload route, which streams to disk, and the folder open on the server.
 
-A page gives its browser an unguessable token; only with it may a file be sent. The client's name for the file
-is never used as a path, nothing is kept in memory, and a file that did not arrive whole is removed.
+A page gives its browser an unguessable token; only with it, and only from that browser, may a file be sent.
+It goes to the workspace of the person the page belongs to, and counts against their share from its first
+byte. The client's name for the file is never used as a path, nothing is kept in memory, and a file that did
+not arrive whole is removed.
 """
 
+import logging
 import os
 import secrets
 import shutil
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import anyio
 import anyio.to_thread
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from dynamics.errors import DynamicsError, FileError
-from jobs import workspace
+from jobs import people, quotas, workspace
+from ui import counters, identity, keys
 from ui.text import size
 
 ROUTE = "/api/upload"
@@ -30,6 +37,7 @@ TOKENS = 1000  # tabs that may hold a token at the same time
 STALE_S = 24 * 3600.0
 ENDINGS = (".h5ad", ".h5", ".hdf5")
 MOST_LISTED = 500
+LOG = logging.getLogger("driftscope")
 
 
 class Refused(DynamicsError):
@@ -38,6 +46,14 @@ class Refused(DynamicsError):
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
         self.status = status
+
+
+@dataclass(frozen=True)
+class Grant:
+    """Leave to send files: whose workspace they go to, and which browser may send them."""
+
+    owner: str = ""
+    browser: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,15 +70,16 @@ class Register:
     """The tokens given out, and the files that arrived with them; shared by the route and the pages."""
 
     def __init__(self) -> None:
-        self._tokens: OrderedDict[str, bool] = OrderedDict()  # token → whether a file is on its way
+        self._tokens: OrderedDict[str, Grant] = OrderedDict()
+        self._coming: dict[str, int] = {}  # token → bytes of the file on its way that are not yet on the disk
         self._arrived: dict[str, Upload] = {}
         self._lock = threading.Lock()
 
-    def new_token(self) -> str:
+    def new_token(self, grant: Grant | None = None) -> str:
         """Return a new token; the oldest one stops working where there are too many."""
         token = secrets.token_urlsafe(24)
         with self._lock:
-            self._tokens[token] = False
+            self._tokens[token] = grant or Grant()
             while len(self._tokens) > TOKENS:
                 self._tokens.popitem(last=False)
         return token
@@ -71,22 +88,36 @@ class Register:
         """Tell whether a token was given out by this server."""
         return token in self._tokens
 
-    def begin(self, token: str) -> None:
+    def begin(self, token: str, browser: str | None = "") -> Grant:
         """Note that a file is on its way; one at a time for each token."""
         with self._lock:
-            if token not in self._tokens:
+            grant = self._tokens.get(token)
+            if grant is None or grant.browser != browser:
                 raise Refused(403, "This page is too old to send files. Reload it and try again.")
-            if self._tokens[token]:
+            if token in self._coming:
                 raise Refused(
                     429, "Another file is still on its way from this page. Wait for it, or cancel it."
                 )
-            self._tokens[token] = True
+            self._coming[token] = 0
+            return grant
+
+    def reserve(self, token: str, n_bytes: int, *, left: int) -> bool:
+        """Set bytes aside for the file on its way, out of those its owner has left; False: too few."""
+        with self._lock:
+            owner = self._tokens[token].owner
+            others = [one for one in self._coming if one != token and self._owner(one) == owner]
+            if n_bytes + sum(self._coming[one] for one in others) > left:
+                return False
+            self._coming[token] = n_bytes
+            return True
+
+    def _owner(self, token: str) -> str | None:
+        return self._tokens[token].owner if token in self._tokens else None
 
     def end(self, token: str, upload: Upload | None) -> None:
         """Note that the file arrived (or not)."""
         with self._lock:
-            if token in self._tokens:
-                self._tokens[token] = False
+            self._coming.pop(token, None)
             if upload is not None:
                 self._arrived[upload.id] = upload
 
@@ -99,7 +130,38 @@ class Register:
             return self._arrived.pop(id)
 
 
+class Ending:
+    """The uploads on their way, to be ended when the server ends: it would wait for them otherwise."""
+
+    def __init__(self) -> None:
+        self._open: set[anyio.CancelScope] = set()
+        self._ending = False
+
+    @contextmanager
+    def open(self) -> Iterator[anyio.CancelScope]:
+        """Hold a scope that is cancelled when the server ends."""
+        with anyio.CancelScope() as scope:
+            self._open.add(scope)
+            try:
+                if self._ending:
+                    scope.cancel()
+                yield scope
+            finally:
+                self._open.discard(scope)
+
+    def end(self) -> None:
+        """End what is on its way, and what comes from now on; called in the server's own thread."""
+        self._ending = True
+        for scope in list(self._open):
+            scope.cancel()
+
+    def begin(self) -> None:
+        """Let uploads in (again)."""
+        self._ending = False
+
+
 REGISTER = Register()
+ENDING = Ending()
 
 
 def limit_bytes() -> int:
@@ -107,16 +169,29 @@ def limit_bytes() -> int:
     return int(float(os.environ.get("DRIFTSCOPE_UPLOAD_GB") or 4) * 1e9)
 
 
-def folder() -> Path:
-    """Return where uploads are kept until they have been read."""
-    path = workspace.default_home().absolute() / "uploads"
+def new_token() -> str:
+    """Return a token for this tab: its person's workspace, its browser."""
+    return REGISTER.new_token(Grant(identity.owner(), identity.browser()))
+
+
+def room_bytes() -> int:
+    """Return the largest file that this tab's person may send now."""
+    owner = identity.owner()
+    return min(limit_bytes(), quotas.left(_workspace(owner))) if owner else limit_bytes()
+
+
+def folder(owner: str = "") -> Path:
+    """Return where a person's uploads are kept until they have been read."""
+    path = _workspace(owner) / "uploads"
     path.mkdir(parents=True, exist_ok=True, mode=0o700)
     return path
 
 
 def sweep(older_than_s: float = STALE_S) -> int:
     """Remove what earlier uploads left behind and return how many things that were."""
-    old = [path for path in folder().iterdir() if path.stat().st_mtime < time.time() - older_than_s]
+    places = [folder(owner) for owner in ("", *people.all_owners(workspace.default_home().absolute()))]
+    before = time.time() - older_than_s
+    old = [path for place in places for path in place.iterdir() if path.stat().st_mtime < before]
     for path in old:
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
@@ -130,19 +205,26 @@ async def receive(request: Request) -> Response:
     token = request.headers.get(HEADER, "")
     try:
         _check_origin(request)
-        REGISTER.begin(token)
+        grant = REGISTER.begin(token, keys.asker(request))
     except Refused as no:
         return _refusal(no)
     upload = None
     try:
-        _check_room(int(request.headers.get("content-length") or 0))
-        upload = await _store(request, token)
+        with ENDING.open() as scope:
+            most = await anyio.to_thread.run_sync(_check_room, request, grant, token)
+            upload = await _store(request, token, folder(grant.owner), most=most)
+        if scope.cancelled_caught:
+            raise Refused(503, "The server is being restarted. Upload the file again in a minute.")
     except Refused as no:
         return _refusal(no)
     except ClientDisconnect:
+        counters.add("uploads", outcome="broken off")
         return Response(status_code=499)  # nobody is there to read it
     finally:
         REGISTER.end(token, upload)
+    counters.add("uploads", outcome="accepted")
+    counters.add("upload_bytes", upload.n_bytes)
+    LOG.info("An upload arrived", extra={"bytes": upload.n_bytes, "who": grant.owner[:8]})
     return JSONResponse({"upload": upload.id, "bytes": upload.n_bytes})
 
 
@@ -200,23 +282,42 @@ def _check_origin(request: Request) -> None:
         raise Refused(403, "Files are only accepted from the app's own pages.")
 
 
-def _check_room(n_bytes: int) -> None:
+def _workspace(owner: str) -> Path:
+    return people.folder(workspace.default_home().absolute(), owner)
+
+
+def _check_room(request: Request, grant: Grant, token: str) -> int:
+    """Return how many bytes may come, after making sure that those announced may."""
+    n_bytes = int(request.headers.get("content-length") or 0)
     if n_bytes > limit_bytes():
         raise Refused(413, f"The file has {size(n_bytes)}; this server takes up to {size(limit_bytes())}.")
-    free = shutil.disk_usage(folder()).free
+    free = shutil.disk_usage(folder(grant.owner)).free
     if 2 * n_bytes > free:
         raise Refused(
             507, f"The file has {size(n_bytes)}; only {size(free)} are free where the server keeps its data."
         )
+    if not grant.owner:
+        return limit_bytes()
+    left = quotas.left(_workspace(grant.owner))
+    most = min(limit_bytes(), left)
+    if not REGISTER.reserve(token, n_bytes or most, left=left):
+        total = quotas.from_environment().disk
+        raise Refused(
+            413,
+            f"The file has {size(n_bytes) if n_bytes else 'an unknown size'}; of your {size(total)} on this "
+            f"server {size(left)} are left. Delete data sets or models that you do not need, then upload "
+            "again.",
+        )
+    return most
 
 
-async def _store(request: Request, token: str) -> Upload:
+async def _store(request: Request, token: str, place: Path, *, most: int) -> Upload:
     """Write the body to a new file; whatever ends this early takes the file with it."""
     id = secrets.token_hex(16)
-    part = folder() / f"{id}.part"
+    part = place / f"{id}.part"
     declared = request.headers.get("content-length")
     try:
-        n_bytes = await _write(request, part)
+        n_bytes = await _write(request, part, most=most)
         if declared is not None and n_bytes != int(declared):
             raise Refused(400, f"{size(n_bytes)} of {size(int(declared))} arrived. Upload the file again.")
         if not n_bytes:
@@ -228,13 +329,13 @@ async def _store(request: Request, token: str) -> Upload:
     return Upload(id, token, whole, n_bytes)
 
 
-async def _write(request: Request, part: Path) -> int:
+async def _write(request: Request, part: Path, *, most: int) -> int:
     n_bytes, gathered = 0, bytearray()
     with part.open("xb") as file:
         async for chunk in request.stream():
             n_bytes += len(chunk)
-            if n_bytes > limit_bytes():
-                raise Refused(413, f"The file is larger than the {size(limit_bytes())} this server takes.")
+            if n_bytes > most:
+                raise Refused(413, f"The file is larger than the {size(most)} that may be sent.")
             gathered += chunk
             if len(gathered) >= BLOCK:
                 await anyio.to_thread.run_sync(file.write, bytes(gathered))
@@ -244,4 +345,6 @@ async def _write(request: Request, part: Path) -> int:
 
 
 def _refusal(no: Refused) -> JSONResponse:
+    counters.add("uploads", outcome="refused")
+    LOG.info("An upload was refused", extra={"status": no.status})
     return JSONResponse({"error": str(no)}, status_code=no.status, headers={"Connection": "close"})

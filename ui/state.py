@@ -14,8 +14,8 @@ import streamlit as st
 
 from dynamics.errors import DynamicsError
 from dynamics.roles import Roles
-from jobs import client, workspace
-from ui import theme
+from jobs import client, people, workspace
+from ui import identity, theme
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -80,13 +80,13 @@ class Workspace:
 
 
 def store() -> workspace.Workspace:
-    """Return the folder with all data sets, models and jobs."""
-    return _store(workspace.default_home())
+    """Return the folder with all data sets, models and jobs of the person behind this tab."""
+    return _store(people.folder(workspace.default_home(), identity.owner()))
 
 
 def jobs() -> client.Jobs:
-    """Return the way to the job service."""
-    return _jobs(workspace.default_home())
+    """Return the way to the job service, and to this person's jobs."""
+    return _jobs(workspace.default_home(), identity.owner())
 
 
 def restore() -> Workspace:
@@ -287,14 +287,14 @@ def _keep(now: Open) -> None:
             st.query_params[name] = value
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=256)
 def _store(home: Path) -> workspace.Workspace:
     return workspace.Workspace(home)
 
 
-@lru_cache(maxsize=8)
-def _jobs(home: Path) -> client.Jobs:
-    return client.Jobs(home)
+@lru_cache(maxsize=256)
+def _jobs(home: Path, owner: str) -> client.Jobs:
+    return client.Jobs(home, owner)
 
 
 def _cache() -> Any:

@@ -1,8 +1,9 @@
 """Arrays and code for the browser, over HTTP: beside Streamlit's socket, compressed, and kept by the browser.
 
 An array is asked for by a name that only this process can make (a keyed hash of its content), so nobody can
-guess one, equal arrays are sent once, and the browser may keep what it has for ever. The store is bounded:
-what was not used for longest goes first, and the map asks for a rerun when it misses something.
+guess one, equal arrays are sent once, and the browser may keep what it has for ever. On a shared server only
+the browsers it was drawn for may have it. The store is bounded: what was not used for longest goes first, and
+the map asks for a rerun when it misses something.
 """
 
 import functools
@@ -21,6 +22,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from ui import identity, keys
+
 LIMIT_BYTES = 1_000_000_000
 PREFIX = "/api/map"
 FOREVER = "private, max-age=31536000, immutable"
@@ -35,6 +38,7 @@ class Blob:
 
     data: bytes
     packed: bytes | None = None
+    browsers: set[str] = field(default_factory=set)
     tried: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -62,23 +66,25 @@ class Store:
         self._blobs: OrderedDict[str, Blob] = OrderedDict()
         self._lock = threading.Lock()
 
-    def put(self, array: np.ndarray) -> str:
-        """Keep an array and return the name under which it can be asked for."""
+    def put(self, array: np.ndarray, browser: str = "") -> str:
+        """Keep an array and return the name under which this browser can ask for it."""
         data = np.ascontiguousarray(array).tobytes()
         name = hmac.new(self._secret, data, hashlib.sha256).hexdigest()
         with self._lock:
             if name not in self._blobs:
                 self._blobs[name] = Blob(data)
+            self._blobs[name].browsers.add(browser)
             self._blobs.move_to_end(name)
             self._shrink()
         return name
 
-    def get(self, name: str) -> Blob | None:
-        """The bytes kept under a name, None if they are not (or no longer) here."""
+    def get(self, name: str, browser: str | None = "") -> Blob | None:
+        """The bytes kept under a name for a browser, None if they are not (or no longer) here."""
         with self._lock:
             blob = self._blobs.get(name)
-            if blob is not None:
-                self._blobs.move_to_end(name)
+            if blob is None or browser not in blob.browsers:
+                return None
+            self._blobs.move_to_end(name)
             return blob
 
     def clear(self) -> None:
@@ -103,12 +109,12 @@ STORE = Store()
 def reference(array: np.ndarray, kind: str) -> dict[str, object]:
     """What the browser is told of an array: its name, its type ("f4", "u1", "u2", "i4") and its length."""
     typed = np.ascontiguousarray(array, dtype=DTYPES[kind])
-    return {"id": STORE.put(typed), "type": kind, "length": int(typed.size)}
+    return {"id": STORE.put(typed, identity.browser()), "type": kind, "length": int(typed.size)}
 
 
 def array(name: str, kind: str) -> np.ndarray | None:
-    """The array kept under a name, flat and read-only; None if it is no longer here."""
-    blob = STORE.get(name)
+    """The array kept under a name for this tab's browser, flat and read-only; None if it is not here."""
+    blob = STORE.get(name, identity.browser())
     return None if blob is None else np.frombuffer(blob.data, dtype=DTYPES[kind])
 
 
@@ -158,7 +164,8 @@ def _respond(request: Request, blob: Blob | None, media_type: str) -> Response:
 
 def send_array(request: Request) -> Response:
     """One array, as it lies in memory."""
-    return _respond(request, STORE.get(request.path_params["name"]), "application/octet-stream")
+    blob = STORE.get(request.path_params["name"], keys.asker(request))
+    return _respond(request, blob, "application/octet-stream")
 
 
 def send_code(request: Request) -> Response:

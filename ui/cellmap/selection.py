@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ui import identity
 from ui.cellmap import buffers
 
 MAX_CORNERS = 2_000
@@ -97,7 +98,7 @@ def _polygon_event(value: Mapping[str, object], space: str) -> MapEvent | None:
     polygon = _polygon(value.get("polygon"))
     if value.get("kind") not in ("lasso", "box") or polygon is None:
         return None
-    return MapEvent(str(value["kind"]), _rows_inside(space, polygon), np.array(polygon))
+    return MapEvent(str(value["kind"]), _rows_inside(space, polygon, identity.browser()), np.array(polygon))
 
 
 def _polygon(value: object) -> tuple[tuple[float, float], ...] | None:
@@ -117,17 +118,17 @@ def _categories_event(value: Mapping[str, object]) -> MapEvent | None:
         return None
     names = value.get("names")
     texts = tuple(str(text)[:MAX_NAME] for text in names) if isinstance(names, list) else ()
-    rows = _rows_of(name, str(kind), tuple(sorted(picked)))
+    rows = _rows_of(name, str(kind), tuple(sorted(picked)), identity.browser())
     return MapEvent("categories", rows, column=str(value.get("column", ""))[:MAX_NAME], names=texts)
 
 
 @functools.lru_cache(maxsize=32)
-def _rows_inside(space: str, polygon: tuple[tuple[float, float], ...]) -> np.ndarray:
+def _rows_inside(space: str, polygon: tuple[tuple[float, float], ...], _browser: str) -> np.ndarray:
     return _frozen(inside_polygon(_stored(space, "f4").reshape(-1, 2), np.array(polygon)))
 
 
 @functools.lru_cache(maxsize=32)
-def _rows_of(name: str, kind: str, picked: tuple[int, ...]) -> np.ndarray:
+def _rows_of(name: str, kind: str, picked: tuple[int, ...], _browser: str) -> np.ndarray:
     return _frozen(np.isin(_stored(name, kind), picked))
 
 

@@ -32,9 +32,9 @@ def show(*, key: str = "dropzone") -> Dropped | None:
     """Draw the drop zone; return the file in the one run after it has arrived, else None."""
     token = state.recall(TOKEN)
     if token is None or not files.REGISTER.knows(token):
-        token = files.REGISTER.new_token()
+        token = files.new_token()
         state.remember(TOKEN, token)
-    limit = files.limit_bytes()
+    limit = files.room_bytes()
     data = {"token": token, "limit": limit, "limitText": size(limit), "endings": list(files.ENDINGS)}
     answer = _component(key=key, data=data, on_sent_change=_nothing)
     sent = answer.get("sent")

@@ -1,0 +1,74 @@
+"""How long unused work is kept on a shared server: a notice first, then the trash, then it is gone."""
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+from jobs import people, quotas
+from jobs.client import Jobs
+from jobs.workspace import Dataset, ModelEntry, Workspace
+
+TOUCH_S = 3600.0
+
+
+def touch(thing: Dataset | ModelEntry) -> None:
+    """Note that a data set or a model was opened; at most once an hour."""
+    mark = _mark(thing)
+    if time.time() - mark.stat().st_mtime > TOUCH_S:
+        os.utime(mark)
+
+
+def days_left(thing: Dataset | ModelEntry, *, now: float | None = None) -> float:
+    """Return after how many days a thing goes to the trash, unless it is opened before."""
+    unused_s = (now or time.time()) - _mark(thing).stat().st_mtime
+    return (quotas.from_environment().keep_s - unused_s) / quotas.DAY_S
+
+
+def ending(workspace: Workspace, *, now: float | None = None) -> list[tuple[str, float]]:
+    """Return what goes to the trash soon, as (name, days left), the first first."""
+    soon = quotas.from_environment().warn_s / quotas.DAY_S
+    things = [*workspace.datasets(), *workspace.models()]
+    found = [(thing.name, days_left(thing, now=now)) for thing in things]
+    return sorted((row for row in found if row[1] < soon), key=lambda row: row[1])
+
+
+def sweep(home: Path, *, now: float | None = None) -> int:
+    """Put away what nobody opened for long, of everybody who shares the home; return how many things.
+
+    A home that one person has to themself is left alone.
+    """
+    now = now or time.time()
+    return sum(_sweep(Jobs(home, owner), now) for owner in people.all_owners(home))
+
+
+def empty_trash(workspace: Path, *, before: float) -> int:
+    """Remove what was put into the trash before a moment (seconds since 1970); return how many things."""
+    old = [path for path in (workspace / "trash").iterdir() if path.stat().st_ctime < before]
+    for path in old:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return len(old)
+
+
+def _sweep(jobs: Jobs, now: float) -> int:
+    place, limits = Workspace(jobs.workspace), quotas.from_environment()
+    busy = {job.dataset for job in jobs.active()}
+    models = [it for it in place.models() if it.dataset not in busy and days_left(it, now=now) < 0]
+    datasets = [it for it in place.datasets() if it.id not in busy and days_left(it, now=now) < 0]
+    for entry in models:
+        place.delete_model(entry.id)
+    for dataset in datasets:
+        place.delete_dataset(dataset.id)
+    over = [job for job in jobs.list(limit=10_000) if job.over and now - (job.finished or 0) > limits.keep_s]
+    for job in over:
+        jobs.forget(job.id)
+    # A file's ctime is that of its last move: the moment it was put into the trash.
+    gone = empty_trash(jobs.workspace, before=now - limits.trash_s)
+    return len(models) + len(datasets) + len(over) + gone
+
+
+def _mark(thing: Dataset | ModelEntry) -> Path:
+    if isinstance(thing, Dataset):
+        return thing.folder / "about.json"
+    beside = thing.path.with_suffix(".json")
+    return beside if beside.exists() else thing.path

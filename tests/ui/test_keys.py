@@ -1,0 +1,100 @@
+"""Keys, codes, the passphrase, and how often one may try."""
+
+import pytest
+
+from dynamics.errors import SettingsError
+from ui import door, keys
+
+
+@pytest.fixture
+def known(tmp_path):
+    return keys.Keys(tmp_path, "four words of mine")
+
+
+def test_a_key_names_its_browser_and_no_other_text_does(known, tmp_path):
+    key = known.issue()
+    assert known.browser(key) == keys.Keys(tmp_path).browser(key)
+    assert len(known.browser(key)) == 40
+    assert known.browser(key) not in key
+    token, mark = key.split(".")
+    for other in (
+        None,
+        "",
+        ".",
+        token,
+        f"{token}.",
+        f"{token}x.{mark}",
+        f"{token}.{mark[:-1]}",
+        f".{mark}",
+        "ü.ü",
+    ):
+        assert known.browser(other) is None
+
+
+def test_another_server_does_not_know_the_key(known, tmp_path):
+    (tmp_path / "other").mkdir()
+    assert keys.Keys(tmp_path / "other").browser(known.issue()) is None
+
+
+def test_a_lost_secret_is_said_and_not_replaced(known, tmp_path):
+    (tmp_path / keys.SECRET_FILE).write_bytes(b"short")
+    with pytest.raises(SettingsError, match="backup"):
+        keys.Keys(tmp_path)
+
+
+def test_the_secret_is_for_the_server_only(known, tmp_path):
+    assert (tmp_path / keys.SECRET_FILE).stat().st_mode & 0o077 == 0
+
+
+def test_the_proof_of_one_passphrase_is_none_of_the_next(known, tmp_path):
+    key = known.issue()
+    assert known.opens("four words of mine")
+    assert not known.opens("four words of min")
+    assert known.proof(key) != keys.Keys(tmp_path, "other words of mine").proof(key)
+    assert not keys.Keys(tmp_path).opens("")
+
+
+def test_a_code_works_once_and_not_for_long():
+    now = [0.0]
+    codes = keys.Codes(lambda: now[0])
+    code = codes.issue("key")
+    assert codes.take("x") is None
+    assert codes.take(code) == "key"
+    assert codes.take(code) is None
+    late = codes.issue("key")
+    now[0] = keys.CODE_S + 1
+    assert codes.take(late) is None
+
+
+def test_wrong_answers_have_to_wait_longer_and_longer():
+    now = [0.0]
+    attempts = door.Attempts(lambda: now[0])
+    for _ in range(5):
+        assert attempts.wait_s("a") == 0
+        attempts.wrong("a")
+    assert attempts.wait_s("a") == 1
+    attempts.wrong("a")
+    assert attempts.wait_s("a") == 2
+    assert attempts.wait_s("b") == 0
+    now[0] = 2.0
+    assert attempts.wait_s("a") == 0
+    attempts.right("a")
+    assert attempts.wait_s("a") == 0
+
+
+@pytest.mark.parametrize(
+    "address", ["//evil.example", "/\\evil.example", "https://evil.example/", "javascript:x"]
+)
+def test_the_way_on_stays_on_this_server(address):
+    assert door._inside(address) == "/"
+
+
+def test_a_short_passphrase_is_refused_and_none_is_left_in_the_environment(monkeypatch):
+    monkeypatch.setattr(keys, "_passphrase", [])
+    monkeypatch.setenv(keys.PASSPHRASE, "short")
+    with pytest.raises(SettingsError, match="at least 8"):
+        keys.take_passphrase()
+    monkeypatch.setenv(keys.PASSPHRASE, "long enough")
+    keys.take_passphrase()
+    assert keys.PASSPHRASE not in keys.os.environ
+    assert keys._passphrase == ["long enough"]

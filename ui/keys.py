@@ -1,0 +1,181 @@
+"""Keys: how a shared server knows a browser again, without accounts and with nothing in any address.
+
+A key is a random token in a cookie that scripts cannot read, signed by this server. On the disk stands its
+hash only: as the name of the folder with the person's work.
+"""
+
+import hashlib
+import hmac
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+
+from starlette.requests import HTTPConnection
+
+from dynamics.errors import SettingsError
+from jobs import workspace
+
+SHARED = "DRIFTSCOPE_SHARED"
+PASSPHRASE = "DRIFTSCOPE_PASSPHRASE"
+LEAST_LETTERS = 8
+SECRET_FILE = "server.secret"
+SECRET_BYTES = 32
+CODE_S = 600.0
+MOST_CODES = 10_000
+_passphrase: list[str] = []
+
+
+def shared() -> bool:
+    """Tell whether several people use this server, each with a workspace of their own."""
+    return os.environ.get(SHARED, "") not in ("", "0")
+
+
+class Keys:
+    """The keys of one server: they hold as long as the secret file in its home is there.
+
+    Attributes
+    ----------
+    cookie, gate
+        Names of the two cookies: the key, and the proof that the passphrase was given with it. They carry the
+        server's mark, since a browser sends its cookies to all ports of a host.
+    """
+
+    def __init__(self, home: Path, passphrase: str = "") -> None:
+        self._secret, self._passphrase = _secret(home), passphrase
+        mark = self._mac("mark", "")[:8]
+        self.cookie, self.gate = f"driftscope-key-{mark}", f"driftscope-gate-{mark}"
+
+    def issue(self) -> str:
+        """Return a new key of 256 random bits."""
+        token = secrets.token_urlsafe(32)
+        return f"{token}.{self._mac('key', token)}"
+
+    def browser(self, key: str | None) -> str | None:
+        """Return the name of the browser that sends this key, 40 hexadecimal digits; None: not our key."""
+        token, _, mark = (key or "").partition(".")
+        if not token or not hmac.compare_digest(mark.encode(), self._mac("key", token).encode()):
+            return None
+        return hashlib.sha256(token.encode()).hexdigest()[:40]
+
+    def person(self, identity: str) -> str:
+        """Return the name under which the work of somebody who signed in is kept; it says nothing of them."""
+        return self._mac("person", identity)[:40]
+
+    @property
+    def gated(self) -> bool:
+        """A passphrase is asked for."""
+        return bool(self._passphrase)
+
+    def opens(self, passphrase: str) -> bool:
+        """Tell whether this is the passphrase; takes the same time whatever is given."""
+        given, known = (hashlib.sha256(text.encode()).digest() for text in (passphrase, self._passphrase))
+        return hmac.compare_digest(given, known) and self.gated
+
+    def proof(self, key: str) -> str:
+        """Return the proof that the present passphrase was given with this key."""
+        return self._mac("gate", f"{key}\n{self._passphrase}")
+
+    def passed(self, connection: HTTPConnection) -> bool:
+        """Tell whether who asks has a key and, where a passphrase is asked for, gave it."""
+        key = connection.cookies.get(self.cookie, "")
+        if self.browser(key) is None:
+            return False
+        proof = connection.cookies.get(self.gate, "")
+        return not self.gated or hmac.compare_digest(proof.encode(), self.proof(key).encode())
+
+    def _mac(self, purpose: str, text: str) -> str:
+        return hmac.new(self._secret, f"{purpose}\n{text}".encode(), hashlib.sha256).hexdigest()
+
+
+class Codes:
+    """One-time codes that bring a key to another device; kept in memory only, and not for long."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock, self._lock = clock, threading.Lock()
+        self._kept: dict[bytes, tuple[str, float]] = {}
+
+    def issue(self, key: str) -> str:
+        """Return a code for a key; an earlier code for the same key ends."""
+        code = secrets.token_urlsafe(12)
+        with self._lock:
+            self._forget(key)
+            self._kept[_hash(code)] = (key, self._clock() + CODE_S)
+            while len(self._kept) > MOST_CODES:
+                del self._kept[next(iter(self._kept))]
+        return code
+
+    def take(self, code: str) -> str | None:
+        """Return the key that a code stands for, once; None for no code of ours, a used or an old one."""
+        with self._lock:
+            key, until = self._kept.pop(_hash(code), ("", 0.0))
+        return key if key and self._clock() < until else None
+
+    def _forget(self, key: str) -> None:
+        now = self._clock()
+        self._kept = {code: kept for code, kept in self._kept.items() if kept[0] != key and kept[1] > now}
+
+
+CODES = Codes()
+
+
+def current() -> Keys:
+    """Return the keys of the home that this process serves."""
+    return _keys(workspace.default_home().absolute(), _passphrase[0] if _passphrase else "")
+
+
+def asker(connection: HTTPConnection) -> str | None:
+    """Return the browser that asks, "" where one person has the server to themself; None for a stranger."""
+    if not shared():
+        return ""
+    known = current()
+    return known.browser(connection.cookies.get(known.cookie)) if known.passed(connection) else None
+
+
+def take_passphrase() -> None:
+    """Read the passphrase, once, and take it out of the environment that child processes get.
+
+    Raises
+    ------
+    SettingsError
+        The file is not there, or the passphrase is too short.
+    """
+    given, path = os.environ.pop(PASSPHRASE, ""), os.environ.get(f"{PASSPHRASE}_FILE")
+    if path:
+        if not Path(path).is_file():
+            raise SettingsError(
+                f"There is no file {path}; {PASSPHRASE}_FILE names the one with the passphrase."
+            )
+        given = Path(path).read_text("utf-8").strip()
+    if (given or path) and len(given) < LEAST_LETTERS:
+        raise SettingsError(
+            f"The passphrase has {len(given)} letters; it needs at least {LEAST_LETTERS}. Use four words."
+        )
+    _passphrase[:] = [given] if given else []
+
+
+@lru_cache(maxsize=8)
+def _keys(home: Path, passphrase: str) -> Keys:
+    return Keys(home, passphrase)
+
+
+def _secret(home: Path) -> bytes:
+    """Return the server's secret, made at the first start; readable by the server's user only."""
+    path = home / SECRET_FILE
+    if not path.exists():
+        workspace.write_whole(path, secrets.token_bytes(SECRET_BYTES))
+        path.chmod(0o600)
+    found = path.read_bytes()
+    if len(found) != SECRET_BYTES:
+        raise SettingsError(
+            f"The file {path.name} in the server's home has {len(found)} bytes, not {SECRET_BYTES}. Bring it "
+            "back from a backup; a new one would cut everybody off from their work."
+        )
+    return found
+
+
+def _hash(code: str) -> bytes:
+    return hashlib.sha256(code.encode()).digest()

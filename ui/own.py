@@ -1,0 +1,67 @@
+"""What stands above every page: one's share of a shared server, what ends soon, and missing protections."""
+
+import time
+
+import streamlit as st
+
+from jobs import expiry, landlock, quotas
+from ui import identity, keys, state
+from ui.text import escape, plural, size
+
+UNPROTECTED = (
+    "This system has no Landlock (Linux 5.13 or later has): uploads are checked and read in a process of "
+    "their own, but the kernel does not keep that process from other files. Open only files you trust."
+)
+SHOWN = 3
+
+
+def head(work: state.Workspace) -> None:
+    """Draw what a person should know before anything else; nothing on a protected server of one's own."""
+    if not landlock.version():
+        st.warning(UNPROTECTED, icon=":material/shield:")
+    if not keys.shared():
+        return
+    for thing in (work.dataset, work.entry):
+        if thing is not None:
+            expiry.touch(thing)
+    _ending()
+    with st.container(horizontal=True, horizontal_alignment="right"), st.popover("Your workspace", key="own"):
+        _share()
+
+
+def _ending() -> None:
+    """Say what goes to the trash soon, once in a tab."""
+    if state.recall("told-ending"):
+        return
+    state.remember("told-ending", True)
+    found = expiry.ending(state.store())
+    if found:
+        names = ", ".join(escape(name) for name, _ in found[:SHOWN])
+        more = f" and {len(found) - SHOWN} more" if found[SHOWN:] else ""
+        days = max(0, round(found[0][1]))
+        when = "today" if days == 0 else f"in {days} {'day' if days == 1 else plural('day')}"
+        st.info(f"Goes to the trash {when} unless you open it: {names}{more}.", icon=":material/schedule:")
+
+
+def _share() -> None:
+    """Draw how much is used, and the ways to other devices and out."""
+    place, limits = state.store().home, quotas.from_environment()
+    taken = quotas.used(place)
+    st.progress(min(1.0, taken / max(1, limits.disk)), f"{size(taken)} of {size(limits.disk)} used")
+    st.caption(
+        f"{limits.running} running and {limits.queued} waiting jobs at a time. What you do not open for "
+        f"{limits.keep_s / quotas.DAY_S:g} days goes to the trash, {limits.trash_s / quotas.DAY_S:g} days "
+        "later it is gone. Nobody else sees your data sets, models and jobs."
+    )
+    if any((place / "trash").iterdir()) and st.button("Empty the trash", key="empty-trash"):
+        expiry.empty_trash(place, before=time.time() + 1)
+        state.remember("deleted", None)
+        st.rerun()
+    if name := identity.signed_in_as():
+        st.caption(f"Signed in as {escape(name)}")
+        st.button("Sign out", on_click=st.logout, key="sign-out")
+        return
+    st.caption("This browser is your key: deleting its cookies closes the way to your work.")
+    if st.button("Go on at another device", key="other-device"):
+        st.code(identity.link_for_another_device(), language=None, wrap_lines=True)
+        st.caption("Open this address there within ten minutes. It works once; keep it to yourself.")
