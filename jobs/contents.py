@@ -97,7 +97,8 @@ class _Blocks:
         for code, size in reversed(list(zip(used, sizes, strict=True))):
             if code == h5z.FILTER_FLETCHER32:
                 data = data[:-CHECKSUM_BYTES]
-            elif code == h5z.FILTER_DEFLATE:
+                continue  # of what was compressed before, only the unpacked size is known
+            if code == h5z.FILTER_DEFLATE:
                 data = inflated(data, size)
             elif code == LZF:
                 return lzf_size(bytes(data)) == size
