@@ -48,3 +48,9 @@ def warning(code: str, message: str, fix: str) -> Finding:
 def error(code: str, message: str, fix: str) -> Finding:
     """Something that must be mended before dynamics can be learned."""
     return Finding("error", code, message, fix)
+
+
+def quoted(name: str) -> str:
+    """A name from a file as it can be shown: short, printable, in quotes."""
+    printable = "".join(c if c.isprintable() else "?" for c in name)
+    return f'"{printable}"' if len(printable) <= 80 else f'"{printable[:60]}…{printable[-15:]}"'

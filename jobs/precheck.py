@@ -1,10 +1,10 @@
 """Look at the structure of an HDF5 file before anything in it is read.
 
 Nothing is followed before its kind of link is known, and only what an h5ad file needs is allowed: hard
-links, data stored in the file itself, plain filters, and sparse matrices whose index arrays are what they
-claim to be.
+links, data stored in the file itself and plain filters. `jobs.contents` then looks at what is stored.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
@@ -14,7 +14,9 @@ import numpy as np
 from h5py import h5a, h5d, h5g, h5l, h5o, h5r, h5t, h5z
 
 from dynamics.errors import FileError
+from dynamics.findings import quoted
 from dynamics.sniff import sniff
+from jobs import contents
 
 MB = 1024**2
 GB = 1024**3
@@ -28,6 +30,8 @@ ORIGIN = (
     "No h5ad file written by anndata has this. If you trust the file, open it in Python and save it again."
 )
 LINKS = {h5l.TYPE_SOFT: "a soft link", h5l.TYPE_EXTERNAL: "a link to another file"}
+PROBLEMS = (OSError, RuntimeError, LookupError, ValueError, TypeError, ArithmeticError)
+"""What h5py raises on a file that contradicts itself."""
 
 
 @dataclass(frozen=True)
@@ -47,31 +51,61 @@ class Limits:
     """How much larger than stored an array above `small` may become; no honest compressor reaches it."""
     small: int = 64 * MB
     attribute: int = 8 * MB
+    """Bytes of the attributes of one element."""
     attributes: int = 10_000
+    nesting: int = 4
+    """How deep types may lie in one another."""
+    members: int = 10_000
     block: int = 4_000_000
     """Entries of an index array looked at together."""
+
+
+@dataclass
+class Outline:
+    """What a file holds, as far as it can be told without reading values."""
+
+    declared: int = 0
+    """Bytes that all arrays together take when unpacked."""
+    stored: int = 0
+    """Bytes that they take in the file."""
+    arrays: list[tuple[str, h5d.DatasetID]] = field(default_factory=list)
+    matrices: list[tuple[str, h5g.GroupID]] = field(default_factory=list)
 
 
 @dataclass
 class _Seen:
     """What the walk has met so far."""
 
+    at: str = "/"
     addresses: set[int] = field(default_factory=set)
     groups: set[int] = field(default_factory=set)
     objects: int = 0
-    declared: int = 0
-    stored: int = 0
     references: list[tuple[str, int]] = field(default_factory=list)
-    matrices: list[tuple[str, h5g.GroupID]] = field(default_factory=list)
+    outline: Outline = field(default_factory=Outline)
 
 
-def check(path: str | Path, *, limits: Limits | None = None) -> None:
-    """See that an h5ad file is safe to read; returns nothing where it is.
+def check(
+    path: str | Path,
+    *,
+    limits: Limits | None = None,
+    outlined: Callable[[Outline], None] = lambda outline: None,
+    watch: Callable[[str], None] = lambda element: None,
+) -> Mapping[str, str]:
+    """See that an h5ad file is safe to read.
 
     Parameters
     ----------
     path
         Any file; what is not an h5ad is named.
+    outlined
+        Called once the structure is known to be sound, before anything stored is looked at.
+    watch
+        Called with the name of each element that is about to be looked at.
+
+    Returns
+    -------
+    Elements that a reader has to leave out because they are damaged, each with the reason. Where they are
+    needed (X, the names of cells or genes) that is a refusal.
 
     Raises
     ------
@@ -80,30 +114,31 @@ def check(path: str | Path, *, limits: Limits | None = None) -> None:
     """
     limits = limits or Limits()
     sniff(path)
+    seen = _Seen()
     try:
         with h5py.File(path, "r", locking=False) as file:
-            seen = _Seen(groups={_address(h5o.get_info(file.id))})
+            seen.groups.add(_address(h5o.get_info(file.id)))
             _group(file.id, "/", limits=limits, seen=seen, depth=0)
-            _totals(seen, limits)
-            for name, group in seen.matrices:
-                _Matrix(name, h5py.Group(group), limits).check()
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError) as problem:
+            _totals(seen, limits, n_bytes=Path(path).stat().st_size)
+            outlined(seen.outline)
+
+            def look(element: str) -> None:
+                seen.at = element
+                watch(element)
+
+            return contents.check(seen.outline.arrays, seen.outline.matrices, limits.block, watch=look)
+    except PROBLEMS as problem:
+        where = f"at {quoted(seen.at)} " if seen.at != "/" else ""
         raise FileError(
-            "The file is damaged: its structure cannot be read to the end. Copy or download it again, or "
-            "write it again from the program that made it."
+            f"The file is damaged: its structure cannot be read to the end {where}. Copy or download it "
+            "again, or write it again from the program that made it.".replace(" .", ".")
         ) from problem
-
-
-def shown(name: str) -> str:
-    """An element's name as it can be shown: short, printable, in quotes."""
-    printable = "".join(c if c.isprintable() else "?" for c in name)
-    return f'"{printable}"' if len(printable) <= 80 else f'"{printable[:60]}…{printable[-15:]}"'
 
 
 def _group(group: h5g.GroupID, path: str, *, limits: Limits, seen: _Seen, depth: int) -> None:
     """Walk one group: the kind of every link first, then what it leads to."""
     if depth > limits.depth:
-        raise FileError(f"{shown(path)} lies more than {limits.depth} levels deep. {ORIGIN}")
+        raise FileError(f"{quoted(path)} lies more than {limits.depth} levels deep. {ORIGIN}")
     _attributes(group, path, limits=limits, seen=seen)
     links: list[tuple[bytes, int]] = []
 
@@ -112,16 +147,19 @@ def _group(group: h5g.GroupID, path: str, *, limits: Limits, seen: _Seen, depth:
         return len(links) + seen.objects > limits.objects or None
 
     group.links.iterate(remember, info=True)
-    if _is_matrix(group, {raw for raw, _ in links}):
-        seen.matrices.append((path, group))
+    if contents.is_matrix(group, {raw for raw, _ in links}):
+        seen.outline.matrices.append((path, group))
     for raw, kind in links:
         name = f"{path.rstrip('/')}/{raw.decode('utf-8', 'replace')}"
         if kind != h5l.TYPE_HARD:
             what = LINKS.get(kind, "an unusual link")
-            raise FileError(f"{shown(name)} is {what}, which is not opened. {ORIGIN}")
+            raise FileError(f"{quoted(name)} is {what}, which is not opened. {ORIGIN}")
         seen.objects += 1
         if seen.objects > limits.objects:
-            raise FileError(f"The file holds more than {limits.objects:,} elements. {RESAVE}")
+            raise FileError(
+                f"{quoted(path)} brings the file to more than {limits.objects:,} elements. {RESAVE}"
+            )
+        seen.at = name
         _object(group, raw, name, limits=limits, seen=seen, depth=depth)
 
 
@@ -130,45 +168,48 @@ def _object(parent: h5g.GroupID, raw: bytes, name: str, *, limits: Limits, seen:
     address = _address(info)
     if info.type == h5o.TYPE_GROUP:
         if address in seen.groups:
-            raise FileError(f"{shown(name)} leads to a group that is listed elsewhere too. {ORIGIN}")
+            raise FileError(f"{quoted(name)} leads to a group that is listed elsewhere too. {ORIGIN}")
         seen.groups.add(address)
         seen.addresses.add(address)
         _group(h5g.open(parent, raw), name, limits=limits, seen=seen, depth=depth + 1)
     elif info.type == h5o.TYPE_DATASET:
-        seen.addresses.add(address)
         dataset = h5d.open(parent, raw)
-        _dataset(dataset, name, limits=limits, seen=seen)
+        _dataset(dataset, name, limits=limits, seen=seen, is_new=address not in seen.addresses)
+        seen.addresses.add(address)
         _attributes(dataset, name, limits=limits, seen=seen)
     elif info.type != h5o.TYPE_NAMED_DATATYPE:
-        raise FileError(f"{shown(name)} is of an unknown kind. {ORIGIN}")
+        raise FileError(f"{quoted(name)} is of an unknown kind. {ORIGIN}")
 
 
 def _address(info: h5o.ObjInfo) -> int:
     return int(info.addr)
 
 
-def _dataset(dataset: h5d.DatasetID, name: str, *, limits: Limits, seen: _Seen) -> None:
+def _dataset(dataset: h5d.DatasetID, name: str, *, limits: Limits, seen: _Seen, is_new: bool) -> None:
     """Look at how an array is stored, without reading it."""
     layout = dataset.get_create_plist()
     if layout.get_external_count():
-        raise FileError(f"{shown(name)} keeps its values in another file, which is not opened. {ORIGIN}")
+        raise FileError(f"{quoted(name)} keeps its values in another file, which is not opened. {ORIGIN}")
     if layout.get_layout() == h5d.VIRTUAL:
-        raise FileError(f"{shown(name)} is a window on other arrays (a virtual dataset). {ORIGIN}")
+        raise FileError(f"{quoted(name)} is a window on other arrays (a virtual dataset). {ORIGIN}")
     _filters(layout, name)
     size = _element_size(dataset.get_type(), name, limits)
     if layout.get_layout() == h5d.CHUNKED and prod(layout.get_chunk()) * size > limits.chunk:
         raise FileError(
-            f"{shown(name)} is stored in blocks of {_bytes(prod(layout.get_chunk()) * size)}, more than the "
-            f"{_bytes(limits.chunk)} allowed. {RESAVE}"
+            f"{quoted(name)} is stored in blocks of {in_words(prod(layout.get_chunk()) * size)}, more than "
+            f"the {in_words(limits.chunk)} allowed. {RESAVE}"
         )
-    declared, stored = _count(dataset.get_space()) * size, dataset.get_storage_size()
+    count, stored = _count(dataset.get_space()), dataset.get_storage_size()
+    declared = count * contents.stored_size(dataset.get_type())
     if declared > limits.small and declared > limits.unpacking * stored:
         raise FileError(
-            f"{shown(name)} claims {_bytes(declared)} but only {_bytes(stored)} are stored: more than "
+            f"{quoted(name)} claims {in_words(declared)} but only {in_words(stored)} are stored: more than "
             f"any honest compression reaches. {RESAVE}"
         )
-    seen.declared += declared
-    seen.stored += stored
+    seen.outline.declared += declared
+    seen.outline.arrays.append((name, dataset))
+    if is_new:  # the same array listed twice is stored once
+        seen.outline.stored += stored
 
 
 def _filters(layout: h5py.h5p.PropDCID, name: str) -> None:
@@ -177,30 +218,44 @@ def _filters(layout: h5py.h5p.PropDCID, name: str) -> None:
         if code not in ALLOWED_FILTERS:
             kind = FILTER_NAMES.get(code, f"filter {code}")
             raise FileError(
-                f"{shown(name)} is compressed with {kind}, which cannot be opened safely here. Use gzip or "
+                f"{quoted(name)} is compressed with {kind}, which cannot be opened safely here. Use gzip or "
                 f"lzf. {RESAVE}"
             )
-    if sum(code in COMPRESSORS for code in codes) > 1:
-        raise FileError(f"{shown(name)} is compressed more than once over. {RESAVE}")
+    if sum(code in COMPRESSORS for code in codes) > 1 or len(set(codes)) < len(codes):
+        raise FileError(f"{quoted(name)} is compressed more than once over. {RESAVE}")
 
 
 def _element_size(kind: h5t.TypeID, name: str, limits: Limits) -> int:
-    """Bytes of one element of an array; a type too large, or a reference, is refused."""
+    """Bytes of one element of an array; a type too large or too deep, or a reference, is refused."""
     if kind.detect_class(h5t.REFERENCE):
-        raise FileError(f"{shown(name)} holds references to other parts of the file. {ORIGIN}")
+        raise FileError(f"{quoted(name)} holds references to other parts of the file. {ORIGIN}")
+    if _is_deep(kind, limits.nesting, limits.members):
+        raise FileError(f"{quoted(name)} is of a type with too many parts inside one another. {ORIGIN}")
     size = int(kind.get_size())
     parts = [size]
-    limit = limits.element
     if isinstance(kind, h5t.TypeCompoundID):
         parts = [int(kind.get_member_type(k).get_size()) for k in range(kind.get_nmembers())]
         if size > limits.record:
             parts.append(size)
-    if max(parts, default=0) > limit:
+    if max(parts, default=0) > limits.element:
         raise FileError(
-            f"{shown(name)} holds texts or elements of {_bytes(max(parts))} each, more than the "
-            f"{_bytes(limit)} allowed. Shorten them, or leave that column out, and save the file again."
+            f"{quoted(name)} holds texts or elements of {in_words(max(parts))} each, more than the "
+            f"{in_words(limits.element)} allowed. Shorten them, or leave that column out, and save the file "
+            "again."
         )
     return size
+
+
+def _is_deep(kind: h5t.TypeID, levels: int, members: int) -> bool:
+    """Whether a type has more levels of types, or more members, than any table needs."""
+    if levels < 0:
+        return True
+    if isinstance(kind, h5t.TypeCompoundID):
+        n = kind.get_nmembers()
+        return n > members or any(_is_deep(kind.get_member_type(k), levels - 1, members) for k in range(n))
+    if isinstance(kind, h5t.TypeArrayID | h5t.TypeVlenID):
+        return _is_deep(kind.get_super(), levels - 1, members)
+    return isinstance(kind, h5t.TypeEnumID) and kind.get_nmembers() > members
 
 
 def _count(space: h5py.h5s.SpaceID) -> int:
@@ -212,120 +267,54 @@ def _attributes(place: h5py.h5g.GroupID | h5d.DatasetID, name: str, *, limits: L
     """Look at the attributes of a group or array: their size, and what they refer to."""
     n_attributes = h5a.get_num_attrs(place)
     if n_attributes > limits.attributes:
-        raise FileError(f"{shown(name)} has {n_attributes:,} attributes. {ORIGIN}")
-    for k in range(n_attributes):
-        if h5a.get_info(place, index=k).data_size > limits.attribute:
-            raise FileError(
-                f"{shown(name)} has an attribute larger than {_bytes(limits.attribute)}. {ORIGIN}"
-            )
-        attribute = h5a.open(place, index=k)
-        kind = attribute.get_type()
-        if kind.detect_class(h5t.REFERENCE):
+        raise FileError(f"{quoted(name)} has {n_attributes:,} attributes. {ORIGIN}")
+    sizes: dict[bytes, int] = {}
+
+    def remember(attribute: bytes, info: h5a.AttrInfo) -> None:
+        sizes[attribute] = int(info.data_size)
+
+    if n_attributes:  # asking for them by number takes minutes where there are thousands
+        h5a.iterate(place, remember, info=True)
+    if sum(sizes.values()) > limits.attribute:
+        raise FileError(f"{quoted(name)} has attributes larger than {in_words(limits.attribute)}. {ORIGIN}")
+    for raw in sizes:
+        attribute = h5a.open(place, raw)
+        if attribute.get_type().detect_class(h5t.REFERENCE):
             seen.references += [(name, address) for address in _targets(attribute, name)]
 
 
 def _targets(attribute: h5a.AttrID, name: str) -> list[int]:
     """Addresses of what an attribute refers to; anndata 0.7 refers to the names of categories in this way."""
     if not attribute.get_type().equal(h5t.STD_REF_OBJ):
-        raise FileError(f"{shown(name)} refers to other parts of the file in an unusual way. {ORIGIN}")
+        raise FileError(f"{quoted(name)} refers to other parts of the file in an unusual way. {ORIGIN}")
     values = np.empty(attribute.shape, dtype=h5py.ref_dtype)
     attribute.read(values)
     return [_address(h5o.get_info(h5r.dereference(ref, attribute))) for ref in values.ravel() if ref]
 
 
-def _totals(seen: _Seen, limits: Limits) -> None:
-    if seen.declared > limits.declared:
+def _totals(seen: _Seen, limits: Limits, *, n_bytes: int) -> None:
+    outline = seen.outline
+    if outline.declared > limits.declared:
         raise FileError(
-            f"The file unpacks to {_bytes(seen.declared)}, more than the {_bytes(limits.declared)} allowed. "
-            "Leave out layers and graphs that are not needed, or use fewer genes, and save it again."
+            f"The file unpacks to {in_words(outline.declared)}, more than the {in_words(limits.declared)} "
+            "allowed. Leave out layers and graphs that are not needed, or use fewer genes, and save it again."
         )
-    if seen.declared > limits.small and seen.declared > limits.unpacking * seen.stored:
+    if outline.declared > limits.small and outline.declared > limits.unpacking * outline.stored:
         raise FileError(
-            f"The file claims {_bytes(seen.declared)} but only {_bytes(seen.stored)} are stored: more than "
-            f"any honest compression reaches. {RESAVE}"
+            f"The file claims {in_words(outline.declared)} but only {in_words(outline.stored)} are stored: "
+            f"more than any honest compression reaches. {RESAVE}"
+        )
+    if outline.stored > n_bytes:
+        raise FileError(
+            f"The arrays of the file say that {in_words(outline.stored)} are stored, but it has only "
+            f"{in_words(n_bytes)}: some of them share the same bytes. {ORIGIN}"
         )
     for name, address in seen.references:
         if address not in seen.addresses:
-            raise FileError(f"{shown(name)} refers to something that the file does not list. {ORIGIN}")
+            raise FileError(f"{quoted(name)} refers to something that the file does not list. {ORIGIN}")
 
 
-def _text(value: object) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-
-
-def _is_matrix(group: h5g.GroupID, names: set[bytes]) -> bool:
-    """Whether a group says that it is, or is laid out as, a sparse matrix."""
-    attributes = h5py.Group(group).attrs
-    said = _text(attributes.get("encoding-type", attributes.get("h5sparse_format", "")))[:3]
-    return said in ("csr", "csc") or ({b"data", b"indices", b"indptr"} <= names and bool(said))
-
-
-class _Matrix:
-    """The claims of one sparse matrix, checked block by block so that memory stays small."""
-
-    def __init__(self, name: str, group: h5py.Group, limits: Limits) -> None:
-        self.name, self.group, self.limits = shown(name), group, limits
-
-    def check(self) -> None:
-        """Raise FileError where the index arrays are not what they claim to be."""
-        missing = [part for part in ("data", "indices", "indptr") if part not in self.group]
-        if missing:
-            self._refuse(f"has no part named {missing[0]}")
-        for part in ("data", "indices", "indptr"):
-            array = self.group[part]
-            if not isinstance(array, h5py.Dataset) or len(array.shape or ()) != 1:
-                self._refuse(f"has a part {part} that is not a plain list")
-            if array.dtype.kind not in ("iu" if part != "data" else "iufbc"):
-                self._refuse(
-                    f"has a part {part} that does not hold {'numbers' if part == 'data' else 'whole numbers'}"
-                )
-        major, minor = self._shape()
-        self._check_starts(major)
-        self._check_indices(minor)
-
-    def _shape(self) -> tuple[int, int]:
-        """Rows or columns that `indptr` counts, and those that `indices` point to."""
-        attributes = self.group.attrs
-        shape = np.asarray(attributes.get("shape", attributes.get("h5sparse_shape", ())))
-        if shape.shape != (2,) or shape.dtype.kind not in "iu" or int(shape.min()) < 0:
-            self._refuse("does not say how many rows and columns it has")
-        rows, columns = (int(n) for n in shape)
-        said = _text(attributes.get("encoding-type", attributes.get("h5sparse_format", "")))
-        return (columns, rows) if said.startswith("csc") else (rows, columns)
-
-    def _check_starts(self, major: int) -> None:
-        starts, entries = self.group["indptr"], self.group["indices"].shape[0]
-        if starts.shape[0] != major + 1:
-            self._refuse(f"lists {starts.shape[0]:,} starts where {major + 1:,} are needed")
-        if self.group["data"].shape[0] != entries:
-            self._refuse(f"has {self.group['data'].shape[0]:,} values but {entries:,} positions")
-        last = 0
-        for at in range(0, major + 1, self.limits.block):
-            block = starts[at : at + self.limits.block]
-            if at == 0 and block[0] != 0:
-                self._refuse(f"starts at {block[0]} instead of 0")
-            if int(block[0]) < last or np.any(block[1:] < block[:-1]):
-                self._refuse("has starts that fall")
-            last = int(block[-1])
-        if last != entries:
-            self._refuse(f"ends at {last:,} instead of {entries:,}")
-
-    def _check_indices(self, minor: int) -> None:
-        indices = self.group["indices"]
-        for at in range(0, indices.shape[0], self.limits.block):
-            block = indices[at : at + self.limits.block]
-            low, high = int(block.min()), int(block.max())
-            if low < 0 or high >= minor:
-                self._refuse(f"points to position {low if low < 0 else high:,}, outside 0 to {minor - 1:,}")
-
-    def _refuse(self, what: str) -> None:
-        raise FileError(
-            f"The sparse matrix {self.name} {what}, so its values would be wrong. The file is damaged or was "
-            "written by a faulty program: write it again from the original data."
-        )
-
-
-def _bytes(n: float) -> str:
+def in_words(n: float) -> str:
     """A size in words: "4.6 GB"."""
     for unit in ("bytes", "KB", "MB", "GB", "TB"):
         if n < 1024 or unit == "TB":

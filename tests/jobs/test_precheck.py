@@ -92,7 +92,7 @@ def test_limits_can_be_set(tmp_path):
     path = hostile.honest(tmp_path / "a.h5ad")
     assert "more than 3 elements" in refusal(path, objects=3)
     assert "more than the 1.0 KB allowed" in refusal(path, declared=1024)
-    assert "attribute larger" in refusal(path, attribute=4)
+    assert "attributes larger" in refusal(path, attribute=4)
 
 
 def test_many_empty_groups_are_refused_before_they_are_walked(tmp_path):
@@ -150,9 +150,9 @@ def test_flipped_bits_end_in_a_refusal_or_pass(tmp_path):
 
 
 def test_every_number_in_a_size_is_readable():
-    assert precheck._bytes(512) == "512 bytes"
-    assert precheck._bytes(4.6 * 1024**3) == "4.6 GB"
-    assert precheck._bytes(10**16) == "9,095 TB"
+    assert precheck.in_words(512) == "512 bytes"
+    assert precheck.in_words(4.6 * 1024**3) == "4.6 GB"
+    assert precheck.in_words(10**16) == "9,095 TB"
 
 
 @pytest.mark.data
