@@ -17,7 +17,7 @@ from h5py import h5d, h5g, h5i, h5t, h5z
 from dynamics.errors import FileError
 from dynamics.findings import quoted
 
-LZF, CHECKSUM_BYTES = 32000, 4
+CHECKSUM_BYTES = 4
 SLACK = 1024
 """Bytes by which a block may be larger than its values when they could not be compressed."""
 AGAIN = "Copy or download the file again, or write it again from the original data."
@@ -80,8 +80,8 @@ class _Blocks:
             return "one of its blocks does not have the size that it should"
         if info.size > self.n_bytes + self.n_bytes // 16 + SLACK:
             return "one of its blocks is larger than the values in it"
-        if is_plain or not any(code in (h5z.FILTER_DEFLATE, LZF) for code in self.filters):
-            return ""
+        if is_plain or h5z.FILTER_DEFLATE not in self.filters:
+            return ""  # LZF unpacks to 88 times its size at most: that the block is no larger is enough
         mask, stored = dataset.read_direct_chunk(info.chunk_offset)
         return "" if self._unpacks(stored, mask) else "one of its blocks does not unpack to what it should"
 
@@ -100,8 +100,6 @@ class _Blocks:
                 continue  # of what was compressed before, only the unpacked size is known
             if code == h5z.FILTER_DEFLATE:
                 data = inflated(data, size)
-            elif code == LZF:
-                return lzf_size(bytes(data)) == size
             if len(data) != size:
                 return False
         return True
@@ -115,33 +113,6 @@ def inflated(data: bytes | memoryview, size: int) -> bytes:
     except zlib.error:
         return b""
     return found if stream.eof else b""
-
-
-def lzf_size(data: bytes) -> int:
-    """How many bytes a block compressed by LZF unpacks to; -1 where it is damaged.
-
-    References
-    ----------
-    Lehmann, LibLZF (2000-2010): a byte below 32 starts that many literal bytes plus one; any other starts a
-    copy of its three high bits plus two bytes, where seven means that one more byte is to be added.
-    """
-    at, size, end = 0, 0, len(data)
-    while at < end:
-        control = data[at]
-        if control < 32:
-            at += control + 2
-            size += control + 1
-            continue
-        length = control >> 5
-        if length == 7:
-            at += 1
-            length += data[at] if at < end else 0
-        distance = ((control & 31) << 8) + (data[at + 1] if at + 1 < end else 0) + 1
-        if distance > size:
-            return -1
-        at += 2
-        size += length + 2
-    return size if at == end else -1
 
 
 def _damage(dataset: h5d.DatasetID) -> str:
