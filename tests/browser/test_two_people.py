@@ -36,7 +36,7 @@ def enter(browser, shared):
 
     def go():
         context = browser.new_context(viewport={"width": 1440, "height": 900})
-        context.set_default_timeout(12_000)
+        context.set_default_timeout(60_000)
         opened.append(context)
         page = context.new_page()
         page.goto(shared.url)
