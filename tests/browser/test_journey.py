@@ -76,6 +76,7 @@ def train(page: Page) -> None:
     page.get_by_text(
         "Flow matching with optimal transport", exact=True
     ).click()  # the quickest with a network
+    page.wait_for_url(re.compile("method=ot-cfm"))
     settled(page)
     set_steps(page, 300)
     page.get_by_role("button", name="Train", exact=True).click()
