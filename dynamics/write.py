@@ -1,9 +1,7 @@
 """Write h5ad files whole or not at all, laid out so that one gene is read quickly."""
 
-import contextlib
-import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from anndata._io.specs.registry import IORegistryError
 from anndata.io import write_elem
 from scipy import sparse
 
+from dynamics.disk import whole_file
 from dynamics.elements import READ_ERRORS
 
 COMPRESSION = "lzf"
@@ -39,29 +38,6 @@ def write_h5ad(adata: AnnData, path: str | Path) -> None:
             # A column name with a slash is the user's own; anndata announces that it will refuse it one day.
             warnings.filterwarnings("ignore", message=".*forward slash.*", category=FutureWarning)
             _write(file, adata)
-
-
-@contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path`; renamed to it after a clean end, removed after any other."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        _to_disk(temporary)
-        temporary.replace(path)
-        _to_disk(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _to_disk(path: Path) -> None:
-    if os.name == "nt" and path.is_dir():
-        return
-    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _write(file: h5py.File, adata: AnnData) -> None:

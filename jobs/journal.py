@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from dynamics import faults
 from dynamics.errors import JobError
 from jobs import turns
 
@@ -131,6 +132,7 @@ class Journal:
             except BaseException:
                 db.execute("ROLLBACK")
                 raise
+            faults.at("journal commit", as_error=sqlite3.OperationalError)
             db.execute("COMMIT")
 
     @contextmanager

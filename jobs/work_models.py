@@ -43,6 +43,8 @@ def train(*, params: Mapping[str, Any], folder: Path, progress: Progress) -> dic
     """
     began = time.perf_counter()
     workspace = workspace_of(folder)
+    if workspace.has_model(folder.name):  # all that an attempt before this one did not come to was to say so
+        return {"model": folder.name}
     dataset = workspace.dataset(params["dataset"])
     roles = Roles.from_json(dataset.roles)
     config = TrainConfig.from_json(params["config"])
@@ -69,6 +71,8 @@ def train(*, params: Mapping[str, Any], folder: Path, progress: Progress) -> dic
     entry = workspace.add_model(
         folder / "model.safetensors", name=params["name"], dataset=dataset.id, about=about, id=folder.name
     )
+    for kept in folder.glob(f"{Path(CHECKPOINT).stem}*"):
+        kept.unlink()
     return {"model": entry.id}
 
 

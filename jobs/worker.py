@@ -16,6 +16,7 @@ from pathlib import Path
 
 import distributed
 
+from dynamics import faults
 from dynamics.errors import DynamicsError, Stopped
 from jobs.workspace import write_json
 
@@ -71,6 +72,7 @@ class Reporter:
             self.figures.append({name: _plain(value) for name, value in figures.items()})
         if now - self._sent >= PAUSE_S or fraction >= 1:
             self._sent = now
+            faults.at("send")
             self._send(
                 {"token": self.token, "fraction": _share(fraction), "message": message[:500], **self.take()}
             )
@@ -118,6 +120,7 @@ def run(target: str, params: Mapping, folder: str, *, token: str, lease_s: float
     token
         Names this attempt; progress carries it and `stop` asks for it.
     """
+    faults.at("worker start")
     place = Path(folder)
     if not place.is_dir():
         host = os.uname().nodename

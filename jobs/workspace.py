@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from dynamics.disk import move, write_whole
 from dynamics.errors import DataError, ModelError
 
 ID = re.compile(r"[0-9a-z]{8,40}")
@@ -24,20 +25,6 @@ def default_home() -> Path:
 def new_id() -> str:
     """Return an unguessable name for a data set, model or job, as it stands in addresses."""
     return secrets.token_hex(10)
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all (temporary name, flush to disk, rename)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: Mapping) -> None:
@@ -168,6 +155,10 @@ class Workspace:
         chosen = [entry for entry in found if dataset is None or entry.dataset == dataset]
         return sorted(chosen, key=lambda it: -it.created)
 
+    def has_model(self, id: str) -> bool:
+        """Say whether there is a model of this id."""
+        return bool(ID.fullmatch(id)) and (self.home / "models" / f"{id}.safetensors").exists()
+
     def model(self, id: str) -> ModelEntry:
         """Return one model.
 
@@ -176,12 +167,11 @@ class Workspace:
         ModelError
             There is no such model, or it was deleted.
         """
-        path = self.home / "models" / f"{id}.safetensors"
-        if not ID.fullmatch(id) or not path.exists():
+        if not self.has_model(id):
             raise ModelError(
                 "This model is not in the library any more. Choose another one, or train it again."
             )
-        return self._read_model(path)
+        return self._read_model(self.home / "models" / f"{id}.safetensors")
 
     def add_model(
         self,
@@ -196,7 +186,7 @@ class Workspace:
         path = self.home / "models" / f"{id or new_id()}.safetensors"
         content = {"name": name, "created": time.time(), "dataset": dataset, "about": dict(about or {})}
         write_json(path.with_suffix(".json"), content)
-        file.replace(path)
+        move(file, path)
         return self._read_model(path)
 
     def rename_model(self, id: str, name: str) -> None:

@@ -6,9 +6,7 @@ single tensor is looked at.
 
 import hashlib
 import json
-import os
 import struct
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as parse_tensors
 from safetensors.numpy import save as pack_tensors
 
+from dynamics import faults
+from dynamics.disk import write_whole
 from dynamics.errors import ModelError
 from models.config import canonical_json
 from models.header import damaged, parse, take
@@ -33,6 +33,10 @@ DTYPES = {"F32": np.float32, "F64": np.float64, "U8": np.uint8, "I64": np.int64}
 
 Layout = dict[str, tuple[str, tuple[int, ...]]]
 """Type and shape of each tensor."""
+
+
+class UnreadError(ModelError):
+    """The disk did not give the file, whose content may be sound."""
 
 
 def write_state(arrays: Mapping[str, np.ndarray], path: Path, *, key: str) -> None:
@@ -79,27 +83,13 @@ def write(tensors: Mapping[str, np.ndarray], header: Mapping[str, Any], path: Pa
     """Write to a temporary name beside `path`, flush it to the disk and rename it."""
     signed = {**header, "sha256": digest(tensors, header)}
     content = pack_tensors(dict(tensors), metadata={"driftscope": canonical_json(signed)})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    write_whole(path, content)
 
 
 def read(path: Path, kind: str, *, header_only: bool = False) -> tuple[dict[str, Any], Layout, bytes]:
     """Read a file's header, the table of its tensors and, unless told otherwise, its whole content."""
     try:
+        faults.at("read")
         size = path.stat().st_size
         with path.open("rb") as file:
             start = file.read(8)
@@ -110,7 +100,7 @@ def read(path: Path, kind: str, *, header_only: bool = False) -> tuple[dict[str,
             table, header = _table(parse(head), size - 8 - length)
             content = b"" if header_only else start + head + file.read()
     except OSError as error:
-        raise ModelError(f"The model file cannot be opened: {error.strerror}. Choose it again.") from None
+        raise UnreadError(f"The model file cannot be opened: {error.strerror}. Choose it again.") from None
     if header.get("kind") != kind:
         raise damaged("it is a file of another kind")
     if take(header, "format", int) < OLDEST:

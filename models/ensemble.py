@@ -42,7 +42,7 @@ def keepers(keeper: Keeper, members: int) -> list[Keeper]:
     """Where the states of training of the further members are kept, beside that of the model itself."""
     path = keeper.path
     paths = (path and path.with_name(f"{path.name}.{member}") for member in range(1, members))
-    return [Keeper(path, keeper.key, finished=True) for path in paths]
+    return [Keeper(path, keeper.key) for path in paths]
 
 
 def others(model: Trained, members: int, *, progress: Progress = no_progress) -> tuple[nn.Module, ...]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from dynamics import faults
 from dynamics.errors import Stopped, TrainingError
 from dynamics.field import Progress, no_progress
 from models.adam import AdamW
@@ -53,6 +54,7 @@ class Reporter:
 
     progress: Progress
     steps: int
+    keeper: Keeper
     last: float = -math.inf
 
     def __call__(self, state: Progression, *, over: bool) -> None:
@@ -69,7 +71,8 @@ class Reporter:
         share = PAIRING_SHARE + (1 - PAIRING_SHARE) * done
         message = f"Training: step {state.step:,} of at most {self.steps:,}"
         steps = state.step if over else self.steps
-        if not self.progress(share, message, loss=loss, step=state.step, steps=steps):
+        told = {"loss": loss, "step": state.step, "steps": steps, **self.keeper.told}
+        if not self.progress(share, message, **told):
             raise Stopped
 
 
@@ -103,17 +106,17 @@ def train(
     keeper = keeper or Keeper(None, key="")
     if (message := keeper.restore(state)) and not progress(PAIRING_SHARE, message):
         raise Stopped
-    report = Reporter(progress, len(state.losses))
+    report = Reporter(progress, len(state.losses), keeper)
     try:
         for number, phase in enumerate(phases):
             if number > state.phase:
                 state.enter(number)
             if number == state.phase:
                 _run(phase, state, settings, seed=seed, report=report, keeper=keeper)
-    except Stopped:
+    except (Stopped, TrainingError):  # the step that failed changed nothing
         keeper.keep(state, now=True)
         raise
-    keeper.finish(state)
+    keeper.keep(state, now=True)
     report(state, over=True)
     state.losses = state.losses[: state.step]
     if state.average:
@@ -157,6 +160,7 @@ def _settled(phase: Phase, state: Progression) -> bool:
 
 def _advance(phase: Phase, state: Progression, batch: "Batches", settings: "TrainingSettings") -> None:
     """Make one step."""
+    faults.at("step")
     loss = phase.objective.loss(state.net, batch)
     state.losses[state.step] = value = float(loss.detach())
     if not math.isfinite(value):

@@ -46,9 +46,14 @@ class Keeper:
     path: Path | None
     key: str
     """Of the data and the recipe; a file with another key is not resumed from."""
-    finished: bool = False
-    """The last state is kept too, since other trainings follow that may be interrupted."""
     written: list[float] = field(default_factory=lambda: [time.monotonic()])
+    steps: list[int] = field(default_factory=list)
+    """Steps at which the state is known to be on the disk; the last one counts."""
+
+    @property
+    def told(self) -> dict[str, int]:
+        """What is kept, as a figure of the progress: training never falls behind this step again."""
+        return {"kept": self.steps[-1]} if self.steps else {}
 
     def restore(self, state: Progression) -> str:
         """Take up a kept state where there is one for this run; return what was found, in words."""
@@ -56,9 +61,12 @@ class Keeper:
             return ""
         try:
             kept = container.read_state(self.path, key=self.key)
+        except container.UnreadError:  # a disk that fails now may answer later: what is kept there stays
+            raise
         except ModelError as error:
             return f"Starting from the first step: {error}"
         _unpack(state, kept)
+        self.steps[:] = [state.step]
         return f"Resuming at step {state.step:,}"
 
     def keep(self, state: Progression, *, now: bool = False) -> None:
@@ -67,15 +75,7 @@ class Keeper:
             return
         container.write_state(_pack(state), self.path, key=self.key)
         self.written[-1] = time.monotonic()
-
-    def finish(self, state: Progression) -> None:
-        """Write the last state where it is asked for."""
-        if self.finished:
-            self.keep(state, now=True)
-
-    def remove(self) -> None:
-        if self.path is not None:
-            self.path.unlink(missing_ok=True)
+        self.steps[:] = [state.step]
 
 
 def _pack(state: Progression) -> dict[str, np.ndarray]:

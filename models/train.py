@@ -58,11 +58,12 @@ def fit(
     basis
         How states map to genes; kept with the model.
     progress
-        Called about eight times a second with `loss`, `step` and `steps`; training stops where it returns
-        False.
+        Called about eight times a second with `loss`, `step` and `steps`, and with `kept`, the last step that
+        is on the disk; training stops where it returns False.
     checkpoint
         File in which the state of training is kept every few seconds, and from which it resumes where the
-        file belongs to the same data and recipe; removed at the end.
+        file belongs to the same data and recipe. It stays, with the last step (members of an ensemble have
+        files of their own beside it, of the same beginning): remove it once the model is safe.
 
     Raises
     ------
@@ -91,14 +92,12 @@ def fit(
         phases = _phases(objective, settings, steps=steps) if list(net.parameters()) else ()
         state = start(net, settings, phases=phases)
         key = _key(snapshots, config, settings, steps=len(state.losses))
-        keeper = Keeper(checkpoint, key, finished=config.members > 1)
+        keeper = Keeper(checkpoint, key)
         train(phases, state, settings, seed=config.seed, progress=own, keeper=keeper)
         summary = _summary(objective, state, settings, seed=config.seed)
         steps = state.step - sum(phase.steps for phase in phases[1:])
         alone = ensemble.Trained(objective, settings, steps, fresh, keeper)
         others = ensemble.others(alone, config.members, progress=later)
-    for one in (keeper, *ensemble.keepers(keeper, config.members)):
-        one.remove()
     seconds = {"pairing": paired - began, "total": time.perf_counter() - began}
     return CellModel(
         name=name or f"{config.method}, seed {config.seed}",

@@ -12,6 +12,7 @@ from clouds import drifting
 from safetensors.numpy import load as parse_tensors
 from safetensors.numpy import save as pack_tensors
 
+from dynamics import disk
 from dynamics.basis import StateBasis
 from dynamics.errors import ModelError
 from models import checkpoint, container
@@ -109,7 +110,7 @@ def test_a_file_appears_whole_or_not_at_all(model, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(container.os, "fsync", full)
+    monkeypatch.setattr(disk.os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
         checkpoint.save(model, path)
     assert path.read_bytes() == before
