@@ -23,7 +23,7 @@ RECORD = "DRIFTSCOPE_FAULTS_RECORD"
 
 SITES = ("read", "write", "fsync", "rename", "journal commit", "worker start", "step", "send")
 ACTIVE = FIRES = 0.25
-LATEST = {"step": 120, "send": 12, "journal commit": 40}
+LATEST = {"step": 80, "send": 40, "journal commit": 60, "fsync": 60, "write": 40, "rename": 40}
 LATEST_USUAL = 12
 """The pass at which a place fires at the latest, where it fires once."""
 KINDS = {"worker start": ("kill",), "step": ("kill",), "send": ("kill", "io")}
