@@ -10,7 +10,7 @@ from jobs.process import REPOSITORY
 
 @pytest.mark.parametrize(
     ("n_faults", "n_kills", "seen"),
-    [(3, 0, "| step | "), pytest.param(0, 1, "| worker | ", marks=pytest.mark.slow)],
+    [(2, 0, "| step | "), pytest.param(0, 1, "| worker | ", marks=pytest.mark.slow)],
 )
 def test_a_training_survives_faults_and_kills(n_faults, n_kills, seen):
     script = REPOSITORY / "benchmarks" / "soak.py"
@@ -20,7 +20,7 @@ def test_a_training_survives_faults_and_kills(n_faults, n_kills, seen):
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
         check=False,
     )
     assert run.returncode == 0, run.stdout + run.stderr
