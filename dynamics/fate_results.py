@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from dynamics.annotate import OURS, remember, spread
+from dynamics.spreadsheet import LINE_END, as_text
 from dynamics.terminal import to_json
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ FATES = "fate_probabilities"
 LINEAGES, STATES = "lineages_fwd", "term_states_fwd"
 """Names under which CellRank 2 keeps fates and terminal states."""
 
-RISKY = ("=", "+", "-", "@", "\t", "\r")
 """A cell of a table that begins so may be run as a formula by a spreadsheet."""
 
 
@@ -132,14 +132,9 @@ def csv(table: pd.DataFrame) -> str:
     safe = table.copy()
     for place, column in enumerate(safe.columns):
         if not pd.api.types.is_numeric_dtype(safe[column]):
-            safe.isetitem(place, safe[column].map(_safe))
-    safe.columns = [_safe(column) for column in safe.columns]
-    return safe.to_csv(index=False, float_format="%.6g")
-
-
-def _safe(value: object) -> object:
-    text = str(value) if isinstance(value, str) else value
-    return f"'{text}" if isinstance(text, str) and text.startswith(RISKY) else text
+            safe.isetitem(place, safe[column].map(as_text))
+    safe.columns = [as_text(column) for column in safe.columns]
+    return safe.to_csv(index=False, float_format="%.6g", lineterminator=LINE_END)
 
 
 def _taken(adata: "AnnData") -> set[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dynamics.errors import DataError
+from dynamics.spreadsheet import LINE_END, as_text
 
 if TYPE_CHECKING:
     from dynamics.regulation import Regulation
@@ -20,7 +21,6 @@ SIGNS = {
 }
 UNSIGNED = 2
 MOST_BYTES = 20_000_000
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 COLUMNS = (
     "regulator",
     "target",
@@ -97,7 +97,7 @@ def edges(found: "Regulation", *, most: int | None = None) -> list[dict[str, obj
 def to_csv(rows: Sequence[dict[str, object]]) -> str:
     """Write edges as CSV that a spreadsheet reads as text and numbers, never as formulas."""
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
+    writer = csv.writer(out, lineterminator=LINE_END)
     names = list(rows[0]) if rows else list(COLUMNS)
     writer.writerow(names)
     for row in rows:
@@ -139,6 +139,4 @@ def _known(value: float) -> float | None:
 
 
 def _cell(value: object) -> object:
-    if isinstance(value, str) and value.startswith(FORMULA):
-        return "'" + value
-    return "" if value is None else value
+    return "" if value is None else as_text(value)
