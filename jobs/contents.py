@@ -12,12 +12,18 @@ from typing import Any
 
 import h5py
 import numpy as np
-from h5py import h5d, h5g, h5i, h5t, h5z
+from h5py import h5a, h5d, h5g, h5i, h5o, h5z
 
 from dynamics.errors import FileError
 from dynamics.findings import quoted
+from jobs import kinds, lzf
 
 CHECKSUM_BYTES = 4
+LZF = 32000
+TEXTS = 1000
+"""Texts looked at together where the array is not stored in blocks."""
+UNREADABLE = (OSError, RuntimeError, LookupError, ValueError, TypeError, ArithmeticError)
+"""What h5py raises on stored values that contradict the structure."""
 SLACK = 1024
 """Bytes by which a block may be larger than its values when they could not be compressed."""
 AGAIN = "Copy or download the file again, or write it again from the original data."
@@ -28,6 +34,7 @@ def check(
     matrices: Iterable[tuple[str, h5g.GroupID]],
     block: int,
     *,
+    n_bytes: int,
     watch: Callable[[str], None],
 ) -> dict[str, str]:
     """See that what is stored is what the structure says.
@@ -36,6 +43,8 @@ def check(
     ----------
     block
         Entries of an index array looked at together.
+    n_bytes
+        Bytes of the file.
     watch
         Called with the name of each element that is about to be looked at.
 
@@ -49,11 +58,21 @@ def check(
         The index arrays of a sparse matrix are not what they claim to be.
     """
     damaged = {}
+    known: dict[int, tuple[str, int]] = {}  # the same array may have several names
     for name, dataset in arrays:
         watch(name)
-        found = _damage(dataset)
-        if found:
-            damaged[name] = found
+        address = int(h5o.get_info(dataset).addr)
+        if address not in known:
+            known[address] = _damage(dataset), _text_bytes(dataset, n_bytes)
+        found, length = known[address]
+        if length > n_bytes or sum(size for _, size in known.values()) > n_bytes:
+            raise FileError(
+                f"{quoted(name)} holds texts that are longer than the file itself: they share the same bytes. "
+                "No h5ad file written by anndata has this. If you trust the file, open it in Python and save "
+                "it again."
+            )
+        if found or length < 0:
+            damaged[name] = found or "its texts cannot be read"
     for name, group in matrices:
         watch(name)
         if not any(part.startswith(f"{name}/") for part in damaged):
@@ -80,8 +99,8 @@ class _Blocks:
             return "one of its blocks does not have the size that it should"
         if info.size > self.n_bytes + self.n_bytes // 16 + SLACK:
             return "one of its blocks is larger than the values in it"
-        if is_plain or h5z.FILTER_DEFLATE not in self.filters:
-            return ""  # LZF unpacks to 88 times its size at most: that the block is no larger is enough
+        if is_plain:
+            return ""
         mask, stored = dataset.read_direct_chunk(info.chunk_offset)
         return "" if self._unpacks(stored, mask) else "one of its blocks does not unpack to what it should"
 
@@ -98,6 +117,8 @@ class _Blocks:
             if code == h5z.FILTER_FLETCHER32:
                 data = data[:-CHECKSUM_BYTES]
                 continue  # of what was compressed before, only the unpacked size is known
+            if code == LZF:
+                return lzf.length(data, size) == size  # nothing but shuffling comes before it
             if code == h5z.FILTER_DEFLATE:
                 data = inflated(data, size)
             if len(data) != size:
@@ -118,30 +139,49 @@ def inflated(data: bytes | memoryview, size: int) -> bytes:
 def _damage(dataset: h5d.DatasetID) -> str:
     """What is wrong with the stored values of an array; empty where nothing is."""
     layout = dataset.get_create_plist()
-    count = dataset.get_space().get_simple_extent_npoints()
+    count = kinds.count(dataset.get_space())
     if count and not dataset.get_storage_size() and layout.get_layout() != h5d.COMPACT:
         return "its values were never written"
     if layout.get_layout() != h5d.CHUNKED or not count:
         return ""
     filters = tuple(layout.get_filter(k)[0] for k in range(layout.get_nfilters()))
     pointer = 8 + h5i.get_file_id(dataset).get_create_plist().get_sizes()[0]
-    blocks = _Blocks(prod(layout.get_chunk()) * stored_size(dataset.get_type(), pointer), filters)
+    blocks = _Blocks(prod(layout.get_chunk()) * kinds.stored_size(dataset.get_type(), pointer), filters)
     infos: list[Any] = []
-    dataset.chunk_iter(infos.append)
-    return next((wrong for info in infos if (wrong := blocks.damage(dataset, info))), "")
+    try:
+        dataset.chunk_iter(infos.append)
+        if len(infos) < kinds.n_chunks(dataset, layout.get_chunk()):
+            return "some of its values were never written"
+        return next((wrong for info in infos if (wrong := blocks.damage(dataset, info))), "")
+    except UNREADABLE:
+        return "one of its blocks cannot be read"
 
 
-def stored_size(kind: h5t.TypeID, pointer: int = 16) -> int:
-    """Bytes of one element in the file, where a text of any length is a `pointer` to where it lies."""
-    size = int(kind.get_size())
-    if isinstance(kind, h5t.TypeVlenID) or (isinstance(kind, h5t.TypeStringID) and kind.is_variable_str()):
-        return pointer
-    if isinstance(kind, h5t.TypeArrayID):
-        return prod(kind.get_array_dims()) * stored_size(kind.get_super(), pointer)
-    if isinstance(kind, h5t.TypeCompoundID):
-        members = [kind.get_member_type(k) for k in range(kind.get_nmembers())]
-        return size + sum(stored_size(member, pointer) - int(member.get_size()) for member in members)
-    return size
+def _text_bytes(dataset: h5d.DatasetID, most: int) -> int:
+    """Bytes of all texts of any length, at least up to `most`; -1 where they cannot be read."""
+    if not kinds.n_texts(dataset.get_type()) or not dataset.shape or 0 in dataset.shape:
+        return 0
+    array, total = h5py.Dataset(dataset), 0
+    rows = array.chunks[0] if array.chunks else max(1, TEXTS // prod(array.shape[1:]))
+    try:
+        for at in range(0, array.shape[0], rows):
+            total += n_text_bytes(array[at : at + rows])
+            if total > most:
+                break
+    except UNREADABLE as problem:
+        if "alloc" in str(problem):  # how HDF5 says that memory ran out
+            raise MemoryError from problem
+        return -1
+    return total
+
+
+def n_text_bytes(values: np.ndarray) -> int:
+    """Bytes of all texts and lists in an array or table."""
+    if values.dtype.names:
+        return sum(n_text_bytes(values[name]) for name in values.dtype.names)
+    if values.dtype != object:
+        return 0
+    return sum(one.nbytes if isinstance(one, np.ndarray) else len(one or b"") for one in values.ravel())
 
 
 def text(value: object) -> str:
@@ -149,11 +189,30 @@ def text(value: object) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
+def said(group: h5g.GroupID, name: bytes) -> str:
+    """An attribute that is one text; empty where there is none."""
+    if not h5a.exists(group, name):
+        return ""
+    attribute = h5a.open(group, name)
+    if attribute.dtype.kind not in "OSU" or attribute.shape not in ((), (1,)):
+        return ""
+    values = np.empty(attribute.shape, dtype=attribute.dtype)
+    attribute.read(values)
+    return text(values.ravel()[0])
+
+
+def form(group: h5g.GroupID) -> str:
+    """The form in which a group says that it is a sparse matrix: "csr" or "csc"; empty where it is none."""
+    now, before = said(group, b"encoding-type")[:3], said(group, b"h5sparse_format")[:3]
+    found = {one for one in (now, before) if one in ("csr", "csc")}
+    return "/".join(sorted(found))
+
+
 def is_matrix(group: h5g.GroupID, names: set[bytes]) -> bool:
     """Whether a group says that it is, or is laid out as, a sparse matrix."""
-    attributes = h5py.Group(group).attrs
-    said = text(attributes.get("encoding-type", attributes.get("h5sparse_format", "")))[:3]
-    return said in ("csr", "csc") or ({b"data", b"indices", b"indptr"} <= names and bool(said))
+    return bool(form(group)) or (
+        {b"data", b"indices", b"indptr"} <= names and bool(said(group, b"encoding-type"))
+    )
 
 
 class Matrix:
@@ -182,13 +241,15 @@ class Matrix:
 
     def _shape(self) -> tuple[int, int]:
         """Rows or columns that `indptr` counts, and those that `indices` point to."""
-        attributes = self.group.attrs
-        shape = np.asarray(attributes.get("shape", attributes.get("h5sparse_shape", ())))
-        if shape.shape != (2,) or shape.dtype.kind not in "iu" or int(shape.min()) < 0:
+        shapes = [self.group.attrs[name] for name in ("shape", "h5sparse_shape") if name in self.group.attrs]
+        found = np.asarray(shapes[0] if shapes else ())
+        if found.shape != (2,) or found.dtype.kind not in "iu" or int(found.min()) < 0:
             self._refuse("does not say how many rows and columns it has")
-        rows, columns = (int(n) for n in shape)
-        said = text(attributes.get("encoding-type", attributes.get("h5sparse_format", "")))
-        return (columns, rows) if said.startswith("csc") else (rows, columns)
+        layout = form(self.group.id)
+        if not all(np.array_equal(found, shape) for shape in shapes) or "/" in layout:
+            self._refuse("says two different things about its shape")
+        rows, columns = (int(n) for n in found)
+        return (columns, rows) if layout == "csc" else (rows, columns)
 
     def _check_starts(self, major: int) -> None:
         starts, entries = self.group["indptr"], self.group["indices"].shape[0]

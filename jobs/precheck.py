@@ -16,7 +16,8 @@ from h5py import h5a, h5d, h5g, h5l, h5o, h5r, h5t, h5z
 from dynamics.errors import FileError
 from dynamics.findings import quoted
 from dynamics.sniff import sniff
-from jobs import contents
+from jobs import contents, kinds
+from jobs.kinds import in_words
 
 MB = 1024**2
 GB = 1024**3
@@ -30,6 +31,8 @@ ORIGIN = (
     "No h5ad file written by anndata has this. If you trust the file, open it in Python and save it again."
 )
 LINKS = {h5l.TYPE_SOFT: "a soft link", h5l.TYPE_EXTERNAL: "a link to another file"}
+FEW_TEXTS = 64
+"""Texts that an attribute may have without being looked at."""
 PROBLEMS = (OSError, RuntimeError, LookupError, ValueError, TypeError, ArithmeticError)
 """What h5py raises on a file that contradicts itself."""
 
@@ -53,6 +56,13 @@ class Limits:
     attribute: int = 8 * MB
     """Bytes of the attributes of one element."""
     attributes: int = 10_000
+    all_attributes: int = 100_000
+    name: int = 1024
+    """Bytes of one name."""
+    blocks: int = 100_000
+    """Blocks of an array that are never too many, however short the file."""
+    texts: int = 100_000
+    """Texts of any length that are never too many, however short the file."""
     nesting: int = 4
     """How deep types may lie in one another."""
     members: int = 10_000
@@ -68,6 +78,10 @@ class Outline:
     """Bytes that all arrays together take when unpacked."""
     stored: int = 0
     """Bytes that they take in the file."""
+    repeated: int = 0
+    """Bytes that arrays take which are listed before under another name."""
+    texts: int = 0
+    """Texts and lists of any length; each lies in the file on its own."""
     arrays: list[tuple[str, h5d.DatasetID]] = field(default_factory=list)
     matrices: list[tuple[str, h5g.GroupID]] = field(default_factory=list)
 
@@ -76,10 +90,14 @@ class Outline:
 class _Seen:
     """What the walk has met so far."""
 
+    n_bytes: int
+    """Bytes of the file."""
     at: str = "/"
     addresses: set[int] = field(default_factory=set)
     groups: set[int] = field(default_factory=set)
     objects: int = 0
+    attributes: int = 0
+    damaged: dict[str, str] = field(default_factory=dict)
     references: list[tuple[str, int]] = field(default_factory=list)
     outline: Outline = field(default_factory=Outline)
 
@@ -114,25 +132,38 @@ def check(
     """
     limits = limits or Limits()
     sniff(path)
-    seen = _Seen()
+    seen = _Seen(Path(path).stat().st_size)
     try:
         with h5py.File(path, "r", locking=False) as file:
             seen.groups.add(_address(h5o.get_info(file.id)))
             _group(file.id, "/", limits=limits, seen=seen, depth=0)
-            _totals(seen, limits, n_bytes=Path(path).stat().st_size)
+            _totals(seen, limits)
             outlined(seen.outline)
 
             def look(element: str) -> None:
                 seen.at = element
                 watch(element)
 
-            return contents.check(seen.outline.arrays, seen.outline.matrices, limits.block, watch=look)
-    except PROBLEMS as problem:
-        where = f"at {quoted(seen.at)} " if seen.at != "/" else ""
-        raise FileError(
-            f"The file is damaged: its structure cannot be read to the end {where}. Copy or download it "
-            "again, or write it again from the program that made it.".replace(" .", ".")
-        ) from problem
+            outline = seen.outline
+            return seen.damaged | contents.check(
+                outline.arrays, outline.matrices, limits.block, n_bytes=seen.n_bytes, watch=look
+            )
+    except (*PROBLEMS, MemoryError) as problem:
+        raise FileError(_broken(seen.at, problem)) from problem
+
+
+def _broken(at: str, problem: BaseException) -> str:
+    """What to say of a file whose structure or values cannot be looked at."""
+    if isinstance(problem, MemoryError) or "alloc" in str(problem):  # how HDF5 says that memory ran out
+        return (
+            f"{quoted(at)} takes more memory than a file of this size may need. Leave it out, or shorten "
+            "its texts, and save the file again."
+        )
+    where = f" at {quoted(at)}" if at != "/" else ""
+    return (
+        f"The file is damaged: its structure cannot be read to the end{where}. Copy or download it again, or "
+        "write it again from the program that made it."
+    )
 
 
 def _group(group: h5g.GroupID, path: str, *, limits: Limits, seen: _Seen, depth: int) -> None:
@@ -147,20 +178,49 @@ def _group(group: h5g.GroupID, path: str, *, limits: Limits, seen: _Seen, depth:
         return len(links) + seen.objects > limits.objects or None
 
     group.links.iterate(remember, info=True)
+    names = [_name(path, raw, kind, limits) for raw, kind in links]  # before anything is opened
     if contents.is_matrix(group, {raw for raw, _ in links}):
         seen.outline.matrices.append((path, group))
-    for raw, kind in links:
-        name = f"{path.rstrip('/')}/{raw.decode('utf-8', 'replace')}"
-        if kind != h5l.TYPE_HARD:
-            what = LINKS.get(kind, "an unusual link")
-            raise FileError(f"{quoted(name)} is {what}, which is not opened. {ORIGIN}")
+    for name, (raw, _) in zip(names, links, strict=True):
         seen.objects += 1
         if seen.objects > limits.objects:
             raise FileError(
                 f"{quoted(path)} brings the file to more than {limits.objects:,} elements. {RESAVE}"
             )
         seen.at = name
+        if not _is_text(raw):
+            seen.damaged[name] = "its name is not text (UTF-8)"
         _object(group, raw, name, limits=limits, seen=seen, depth=depth)
+
+
+def _name(path: str, raw: bytes, kind: int, limits: Limits) -> str:
+    """The full name of a link that may be followed.
+
+    Raises
+    ------
+    FileError
+        It is no hard link, or its name would lead to something else.
+    """
+    name = f"{path.rstrip('/')}/{raw.decode('utf-8', 'surrogateescape')}"
+    if kind != h5l.TYPE_HARD:
+        what = LINKS.get(kind, "an unusual link")
+        raise FileError(f"{quoted(name)} is {what}, which is not opened. {ORIGIN}")
+    if b"/" in raw or raw in (b"", b".", b".."):
+        raise FileError(f"{quoted(name)} has a name that stands for another place in the file. {ORIGIN}")
+    if len(raw) > limits.name:
+        raise FileError(
+            f"{quoted(name)} has a name of {in_words(len(raw))}, more than the {in_words(limits.name)} "
+            "allowed. Give it a shorter one and save the file again."
+        )
+    return name
+
+
+def _is_text(raw: bytes) -> bool:
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _object(parent: h5g.GroupID, raw: bytes, name: str, *, limits: Limits, seen: _Seen, depth: int) -> None:
@@ -174,11 +234,18 @@ def _object(parent: h5g.GroupID, raw: bytes, name: str, *, limits: Limits, seen:
         _group(h5g.open(parent, raw), name, limits=limits, seen=seen, depth=depth + 1)
     elif info.type == h5o.TYPE_DATASET:
         dataset = h5d.open(parent, raw)
-        _dataset(dataset, name, limits=limits, seen=seen, is_new=address not in seen.addresses)
+        is_new = address not in seen.addresses
         seen.addresses.add(address)
-        _attributes(dataset, name, limits=limits, seen=seen)
+        _dataset(dataset, name, limits=limits, seen=seen, is_new=is_new)
+        if is_new:
+            _attributes(dataset, name, limits=limits, seen=seen)
     elif info.type != h5o.TYPE_NAMED_DATATYPE:
         raise FileError(f"{quoted(name)} is of an unknown kind. {ORIGIN}")
+    elif address not in seen.addresses:
+        seen.addresses.add(address)
+        kind = h5t.open(parent, raw)
+        _element_size(kind, name, limits)
+        _attributes(kind, name, limits=limits, seen=seen)
 
 
 def _address(info: h5o.ObjInfo) -> int:
@@ -192,81 +259,90 @@ def _dataset(dataset: h5d.DatasetID, name: str, *, limits: Limits, seen: _Seen, 
         raise FileError(f"{quoted(name)} keeps its values in another file, which is not opened. {ORIGIN}")
     if layout.get_layout() == h5d.VIRTUAL:
         raise FileError(f"{quoted(name)} is a window on other arrays (a virtual dataset). {ORIGIN}")
-    _filters(layout, name)
-    size = _element_size(dataset.get_type(), name, limits)
-    if layout.get_layout() == h5d.CHUNKED and prod(layout.get_chunk()) * size > limits.chunk:
-        raise FileError(
-            f"{quoted(name)} is stored in blocks of {in_words(prod(layout.get_chunk()) * size)}, more than "
-            f"the {in_words(limits.chunk)} allowed. {RESAVE}"
-        )
-    count, stored = _count(dataset.get_space()), dataset.get_storage_size()
-    declared = count * contents.stored_size(dataset.get_type())
-    if declared > limits.small and declared > limits.unpacking * stored:
+    _filters(layout, name, limits)
+    kind = dataset.get_type()
+    size = _element_size(kind, name, limits)
+    if layout.get_layout() == h5d.CHUNKED:
+        _blocks(dataset, layout.get_chunk(), size, name=name, limits=limits, n_bytes=seen.n_bytes)
+    count, stored = kinds.count(dataset.get_space()), dataset.get_storage_size()
+    declared = count * kinds.stored_size(kind)
+    is_whole = layout.get_layout() != h5d.CHUNKED and stored
+    if (declared > limits.small and declared > limits.unpacking * stored) or (is_whole and declared > stored):
         raise FileError(
             f"{quoted(name)} claims {in_words(declared)} but only {in_words(stored)} are stored: more than "
             f"any honest compression reaches. {RESAVE}"
         )
-    seen.outline.declared += declared
-    seen.outline.arrays.append((name, dataset))
+    outline = seen.outline
+    outline.declared += declared
+    outline.arrays.append((name, dataset))
     if is_new:  # the same array listed twice is stored once
-        seen.outline.stored += stored
+        outline.stored += stored
+        outline.texts += count * kinds.n_texts(kind)
+    else:
+        outline.repeated += declared
+    if outline.repeated > limits.small:
+        raise FileError(f"{quoted(name)} is one of many names for the same array. {ORIGIN}")
+    if outline.texts > limits.texts and outline.texts * kinds.POINTER > seen.n_bytes:
+        raise FileError(
+            f"{quoted(name)} claims more texts or lists than fit into a file of {in_words(seen.n_bytes)}. "
+            f"{ORIGIN}"
+        )
 
 
-def _filters(layout: h5py.h5p.PropDCID, name: str) -> None:
-    codes = [layout.get_filter(k)[0] for k in range(layout.get_nfilters())]
-    for code in codes:
+def _blocks(
+    dataset: h5d.DatasetID, chunk: tuple[int, ...], size: int, *, name: str, limits: Limits, n_bytes: int
+) -> None:
+    """Look at the size and the number of the blocks that an array is stored in."""
+    if prod(chunk) * size > limits.chunk:
+        raise FileError(
+            f"{quoted(name)} is stored in blocks of {in_words(prod(chunk) * size)}, more than the "
+            f"{in_words(limits.chunk)} allowed. {RESAVE}"
+        )
+    n = kinds.n_chunks(dataset, chunk)
+    if n > limits.blocks and n > n_bytes / 8:  # each has an entry in an index
+        raise FileError(
+            f"{quoted(name)} is cut into {n:,} blocks, more than a file of {in_words(n_bytes)} can hold. {RESAVE}"
+        )
+
+
+def _filters(layout: h5py.h5p.PropDCID, name: str, limits: Limits) -> None:
+    filters = [layout.get_filter(k) for k in range(layout.get_nfilters())]
+    codes = [code for code, *_ in filters]
+    for code, _, settings, _ in filters:
         if code not in ALLOWED_FILTERS:
             kind = FILTER_NAMES.get(code, f"filter {code}")
             raise FileError(
                 f"{quoted(name)} is compressed with {kind}, which cannot be opened safely here. Use gzip or "
                 f"lzf. {RESAVE}"
             )
+        if code == LZF and len(settings) > 2 and settings[2] > limits.chunk:
+            raise FileError(
+                f"{quoted(name)} is compressed in blocks of {in_words(settings[2])}, more than the "
+                f"{in_words(limits.chunk)} allowed. {RESAVE}"
+            )
     if sum(code in COMPRESSORS for code in codes) > 1 or len(set(codes)) < len(codes):
         raise FileError(f"{quoted(name)} is compressed more than once over. {RESAVE}")
 
 
 def _element_size(kind: h5t.TypeID, name: str, limits: Limits) -> int:
-    """Bytes of one element of an array; a type too large or too deep, or a reference, is refused."""
-    if kind.detect_class(h5t.REFERENCE):
-        raise FileError(f"{quoted(name)} holds references to other parts of the file. {ORIGIN}")
-    if _is_deep(kind, limits.nesting, limits.members):
-        raise FileError(f"{quoted(name)} is of a type with too many parts inside one another. {ORIGIN}")
-    size = int(kind.get_size())
-    parts = [size]
-    if isinstance(kind, h5t.TypeCompoundID):
-        parts = [int(kind.get_member_type(k).get_size()) for k in range(kind.get_nmembers())]
-        if size > limits.record:
-            parts.append(size)
-    if max(parts, default=0) > limits.element:
-        raise FileError(
-            f"{quoted(name)} holds texts or elements of {in_words(max(parts))} each, more than the "
-            f"{in_words(limits.element)} allowed. Shorten them, or leave that column out, and save the file "
-            "again."
-        )
-    return size
+    return kinds.check(
+        kind,
+        name,
+        element=limits.element,
+        record=limits.record,
+        nesting=limits.nesting,
+        most=limits.members,
+        refuse=lambda what: f"{what}. {ORIGIN}",
+    )
 
 
-def _is_deep(kind: h5t.TypeID, levels: int, members: int) -> bool:
-    """Whether a type has more levels of types, or more members, than any table needs."""
-    if levels < 0:
-        return True
-    if isinstance(kind, h5t.TypeCompoundID):
-        n = kind.get_nmembers()
-        return n > members or any(_is_deep(kind.get_member_type(k), levels - 1, members) for k in range(n))
-    if isinstance(kind, h5t.TypeArrayID | h5t.TypeVlenID):
-        return _is_deep(kind.get_super(), levels - 1, members)
-    return isinstance(kind, h5t.TypeEnumID) and kind.get_nmembers() > members
-
-
-def _count(space: h5py.h5s.SpaceID) -> int:
-    """How many elements an array has."""
-    return int(space.get_simple_extent_npoints()) if space.get_simple_extent_ndims() >= 0 else 0
-
-
-def _attributes(place: h5py.h5g.GroupID | h5d.DatasetID, name: str, *, limits: Limits, seen: _Seen) -> None:
+def _attributes(
+    place: h5g.GroupID | h5d.DatasetID | h5t.TypeID, name: str, *, limits: Limits, seen: _Seen
+) -> None:
     """Look at the attributes of a group or array: their size, and what they refer to."""
     n_attributes = h5a.get_num_attrs(place)
-    if n_attributes > limits.attributes:
+    seen.attributes += n_attributes
+    if n_attributes > limits.attributes or seen.attributes > limits.all_attributes:
         raise FileError(f"{quoted(name)} has {n_attributes:,} attributes. {ORIGIN}")
     sizes: dict[bytes, int] = {}
 
@@ -279,8 +355,21 @@ def _attributes(place: h5py.h5g.GroupID | h5d.DatasetID, name: str, *, limits: L
         raise FileError(f"{quoted(name)} has attributes larger than {in_words(limits.attribute)}. {ORIGIN}")
     for raw in sizes:
         attribute = h5a.open(place, raw)
-        if attribute.get_type().detect_class(h5t.REFERENCE):
+        kind = attribute.get_type()
+        if kind.detect_class(h5t.REFERENCE):
             seen.references += [(name, address) for address in _targets(attribute, name)]
+            continue
+        _element_size(kind, name, limits)
+        if kinds.n_texts(kind) * kinds.count(attribute.get_space()) > FEW_TEXTS:
+            _listed(attribute, name, seen)
+
+
+def _listed(attribute: h5a.AttrID, name: str, seen: _Seen) -> None:
+    """Look at an attribute that is a list of texts, such as the names of columns."""
+    values = np.empty(attribute.shape, dtype=attribute.dtype)
+    attribute.read(values)
+    if contents.n_text_bytes(values) > seen.n_bytes:
+        raise FileError(f"{quoted(name)} has a list of texts longer than the file itself. {ORIGIN}")
 
 
 def _targets(attribute: h5a.AttrID, name: str) -> list[int]:
@@ -288,11 +377,14 @@ def _targets(attribute: h5a.AttrID, name: str) -> list[int]:
     if not attribute.get_type().equal(h5t.STD_REF_OBJ):
         raise FileError(f"{quoted(name)} refers to other parts of the file in an unusual way. {ORIGIN}")
     values = np.empty(attribute.shape, dtype=h5py.ref_dtype)
-    attribute.read(values)
-    return [_address(h5o.get_info(h5r.dereference(ref, attribute))) for ref in values.ravel() if ref]
+    try:
+        attribute.read(values)
+        return [_address(h5o.get_info(h5r.dereference(ref, attribute))) for ref in values.ravel() if ref]
+    except PROBLEMS as problem:
+        raise FileError(f"{quoted(name)} refers to something that is not there. {ORIGIN}") from problem
 
 
-def _totals(seen: _Seen, limits: Limits, *, n_bytes: int) -> None:
+def _totals(seen: _Seen, limits: Limits) -> None:
     outline = seen.outline
     if outline.declared > limits.declared:
         raise FileError(
@@ -304,20 +396,11 @@ def _totals(seen: _Seen, limits: Limits, *, n_bytes: int) -> None:
             f"The file claims {in_words(outline.declared)} but only {in_words(outline.stored)} are stored: "
             f"more than any honest compression reaches. {RESAVE}"
         )
-    if outline.stored > n_bytes:
+    if outline.stored > seen.n_bytes:
         raise FileError(
             f"The arrays of the file say that {in_words(outline.stored)} are stored, but it has only "
-            f"{in_words(n_bytes)}: some of them share the same bytes. {ORIGIN}"
+            f"{in_words(seen.n_bytes)}: some of them share the same bytes. {ORIGIN}"
         )
     for name, address in seen.references:
         if address not in seen.addresses:
             raise FileError(f"{quoted(name)} refers to something that the file does not list. {ORIGIN}")
-
-
-def in_words(n: float) -> str:
-    """A size in words: "4.6 GB"."""
-    for unit in ("bytes", "KB", "MB", "GB", "TB"):
-        if n < 1024 or unit == "TB":
-            return f"{n:,.0f} {unit}" if n >= 10 or unit == "bytes" else f"{n:.1f} {unit}"
-        n /= 1024
-    raise AssertionError
