@@ -6,27 +6,20 @@ links, data stored in the file itself and plain filters. `jobs.contents` then lo
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from math import prod
 from pathlib import Path
 
 import h5py
 import numpy as np
-from h5py import h5a, h5d, h5g, h5l, h5o, h5r, h5t, h5z
+from h5py import h5a, h5d, h5g, h5l, h5o, h5r, h5t
 
 from dynamics.errors import FileError
 from dynamics.findings import quoted
 from dynamics.sniff import sniff
 from jobs import contents, kinds
 from jobs.kinds import in_words
+from jobs.layout import MB, RESAVE, check_blocks, check_filters
 
-MB = 1024**2
 GB = 1024**3
-DEFLATE, SHUFFLE, FLETCHER32, LZF = h5z.FILTER_DEFLATE, h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32, 32000
-COMPRESSORS = {DEFLATE, LZF}
-ALLOWED_FILTERS = {DEFLATE, SHUFFLE, FLETCHER32, LZF}
-FILTER_NAMES = {4: "szip", 5: "nbit", 6: "scaleoffset", 307: "bzip2", 32001: "blosc", 32004: "lz4"}
-FILTER_NAMES |= {32008: "bitshuffle", 32013: "zfp", 32015: "zstd", 32017: "sz", 32026: "blosc2"}
-RESAVE = 'Save it again in Python: adata.write_h5ad(path, compression="gzip").'
 ORIGIN = (
     "No h5ad file written by anndata has this. If you trust the file, open it in Python and save it again."
 )
@@ -259,11 +252,12 @@ def _dataset(dataset: h5d.DatasetID, name: str, *, limits: Limits, seen: _Seen, 
         raise FileError(f"{quoted(name)} keeps its values in another file, which is not opened. {ORIGIN}")
     if layout.get_layout() == h5d.VIRTUAL:
         raise FileError(f"{quoted(name)} is a window on other arrays (a virtual dataset). {ORIGIN}")
-    _filters(layout, name, limits)
+    check_filters(layout, name, largest=limits.chunk)
     kind = dataset.get_type()
     size = _element_size(kind, name, limits)
     if layout.get_layout() == h5d.CHUNKED:
-        _blocks(dataset, layout.get_chunk(), size, name=name, limits=limits, n_bytes=seen.n_bytes)
+        most = max(limits.blocks, seen.n_bytes // 8)  # each has an entry in an index
+        check_blocks(dataset, name, size=size, largest=limits.chunk, most=most)
     count, stored = kinds.count(dataset.get_space()), dataset.get_storage_size()
     declared = count * kinds.stored_size(kind)
     is_whole = layout.get_layout() != h5d.CHUNKED and stored
@@ -287,41 +281,6 @@ def _dataset(dataset: h5d.DatasetID, name: str, *, limits: Limits, seen: _Seen, 
             f"{quoted(name)} claims more texts or lists than fit into a file of {in_words(seen.n_bytes)}. "
             f"{ORIGIN}"
         )
-
-
-def _blocks(
-    dataset: h5d.DatasetID, chunk: tuple[int, ...], size: int, *, name: str, limits: Limits, n_bytes: int
-) -> None:
-    """Look at the size and the number of the blocks that an array is stored in."""
-    if prod(chunk) * size > limits.chunk:
-        raise FileError(
-            f"{quoted(name)} is stored in blocks of {in_words(prod(chunk) * size)}, more than the "
-            f"{in_words(limits.chunk)} allowed. {RESAVE}"
-        )
-    n = kinds.n_chunks(dataset, chunk)
-    if n > limits.blocks and n > n_bytes / 8:  # each has an entry in an index
-        raise FileError(
-            f"{quoted(name)} is cut into {n:,} blocks, more than a file of {in_words(n_bytes)} can hold. {RESAVE}"
-        )
-
-
-def _filters(layout: h5py.h5p.PropDCID, name: str, limits: Limits) -> None:
-    filters = [layout.get_filter(k) for k in range(layout.get_nfilters())]
-    codes = [code for code, *_ in filters]
-    for code, _, settings, _ in filters:
-        if code not in ALLOWED_FILTERS:
-            kind = FILTER_NAMES.get(code, f"filter {code}")
-            raise FileError(
-                f"{quoted(name)} is compressed with {kind}, which cannot be opened safely here. Use gzip or "
-                f"lzf. {RESAVE}"
-            )
-        if code == LZF and len(settings) > 2 and settings[2] > limits.chunk:
-            raise FileError(
-                f"{quoted(name)} is compressed in blocks of {in_words(settings[2])}, more than the "
-                f"{in_words(limits.chunk)} allowed. {RESAVE}"
-            )
-    if sum(code in COMPRESSORS for code in codes) > 1 or len(set(codes)) < len(codes):
-        raise FileError(f"{quoted(name)} is compressed more than once over. {RESAVE}")
 
 
 def _element_size(kind: h5t.TypeID, name: str, limits: Limits) -> int:
