@@ -58,21 +58,23 @@ def check(
         The index arrays of a sparse matrix are not what they claim to be.
     """
     damaged = {}
-    known: dict[int, tuple[str, int]] = {}  # the same array may have several names
+    known: dict[int, str] = {}  # the same array may have several names
+    texts = 0
     for name, dataset in arrays:
         watch(name)
         address = int(h5o.get_info(dataset).addr)
         if address not in known:
-            known[address] = _damage(dataset), _text_bytes(dataset, n_bytes)
-        found, length = known[address]
-        if length > n_bytes or sum(size for _, size in known.values()) > n_bytes:
+            length = _text_bytes(dataset, n_bytes)
+            known[address] = _damage(dataset) or ("its texts cannot be read" if length < 0 else "")
+            texts += max(0, length)
+        if texts > n_bytes:
             raise FileError(
-                f"{quoted(name)} holds texts that are longer than the file itself: they share the same bytes. "
-                "No h5ad file written by anndata has this. If you trust the file, open it in Python and save "
-                "it again."
+                f"{quoted(name)} holds texts that are longer than the file itself: they share the same "
+                "bytes. No h5ad file written by anndata has this. If you trust the file, open it in Python "
+                "and save it again."
             )
-        if found or length < 0:
-            damaged[name] = found or "its texts cannot be read"
+        if known[address]:
+            damaged[name] = known[address]
     for name, group in matrices:
         watch(name)
         if not any(part.startswith(f"{name}/") for part in damaged):

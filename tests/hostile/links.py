@@ -119,11 +119,11 @@ def _slashed(name: bytes) -> Callable[[Path], Path]:
     """A hard link whose name no library would write."""
 
     def first(file: h5py.File, folder: Path) -> None:
-        file["uns/" + "q" * len(name)] = np.arange(3)
+        file["uns/" + "q" * 16] = np.arange(3)
         file["uns/a"] = h5py.SoftLink("/obs")
 
     def change(content: bytearray) -> None:
-        content[:] = content.replace(b"q" * len(name) + b"\0", name + b"\0")
+        content[:] = content.replace(b"q" * 16, name.ljust(16, b"\0"))
 
     return patched(change, first=first)
 
