@@ -12,7 +12,7 @@ from typing import Any
 
 import h5py
 import numpy as np
-from h5py import h5a, h5d, h5g, h5i, h5o, h5z
+from h5py import h5a, h5d, h5g, h5i, h5o, h5s, h5z
 
 from dynamics.errors import FileError
 from dynamics.findings import quoted
@@ -142,6 +142,8 @@ def _damage(dataset: h5d.DatasetID) -> str:
     """What is wrong with the stored values of an array; empty where nothing is."""
     layout = dataset.get_create_plist()
     count = kinds.count(dataset.get_space())
+    if dataset.get_space().get_simple_extent_type() == h5s.NULL and said(dataset, b"encoding-type") != "null":
+        return "it has no values and no size"
     if count and not dataset.get_storage_size() and layout.get_layout() != h5d.COMPACT:
         return "its values were never written"
     if layout.get_layout() != h5d.CHUNKED or not count:
@@ -191,11 +193,11 @@ def text(value: object) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
-def said(group: h5g.GroupID, name: bytes) -> str:
+def said(place: h5g.GroupID | h5d.DatasetID, name: bytes) -> str:
     """An attribute that is one text; empty where there is none."""
-    if not h5a.exists(group, name):
+    if not h5a.exists(place, name):
         return ""
-    attribute = h5a.open(group, name)
+    attribute = h5a.open(place, name)
     if attribute.dtype.kind not in "OSU" or attribute.shape not in ((), (1,)):
         return ""
     values = np.empty(attribute.shape, dtype=attribute.dtype)

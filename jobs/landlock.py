@@ -25,10 +25,12 @@ _RIGHTS_BY_VERSION = {1: 13, 2: 14, 3: 15, 4: 15}
 """How many rights on files each version of the interface knows; 16 from version 5 on."""
 _TCP = 0b11
 """Binding and connecting."""
+_OTHERS = 0b11
+"""Sockets without a name in the file system, and signals, of processes outside."""
 
 
 class _Ruleset(ctypes.Structure):
-    _fields_ = (("files", ctypes.c_uint64), ("network", ctypes.c_uint64))
+    _fields_ = (("files", ctypes.c_uint64), ("network", ctypes.c_uint64), ("scope", ctypes.c_uint64))
 
 
 class _Beneath(ctypes.Structure):
@@ -54,8 +56,9 @@ def restrict(*, read: Iterable[Path], write: Iterable[Path]) -> bool:
     if offered < 1:
         return False
     known = (1 << _RIGHTS_BY_VERSION.get(offered, 16)) - 1
-    rules = _Ruleset(known, _TCP if offered >= 4 else 0)
-    ruleset = _call(_CREATE, ctypes.byref(rules), 16 if offered >= 4 else 8, 0)
+    rules = _Ruleset(known, _TCP if offered >= 4 else 0, _OTHERS if offered >= 6 else 0)
+    size = 8 if offered < 4 else 16 if offered < 6 else 24
+    ruleset = _call(_CREATE, ctypes.byref(rules), size, 0)
     if ruleset < 0:
         return False
     try:

@@ -19,6 +19,11 @@ from jobs import contents, kinds
 from jobs.kinds import in_words
 from jobs.layout import MB, RESAVE, check_blocks, check_filters
 
+try:
+    import resource
+except ImportError:  # Windows has no such limits
+    resource = None
+
 GB = 1024**3
 ORIGIN = (
     "No h5ad file written by anndata has this. If you trust the file, open it in Python and save it again."
@@ -123,7 +128,7 @@ def check(
     FileError
         The message names the element, says what is wrong with it and what to do.
     """
-    limits = limits or Limits()
+    limits = limits or Limits(declared=min(Limits.declared, memory_limit()))
     sniff(path)
     seen = _Seen(Path(path).stat().st_size)
     try:
@@ -143,6 +148,12 @@ def check(
             )
     except (*PROBLEMS, MemoryError) as problem:
         raise FileError(_broken(seen.at, problem)) from problem
+
+
+def memory_limit() -> int:
+    """Bytes that this process may take: a file that unpacks to more cannot be read in it."""
+    soft = resource.getrlimit(resource.RLIMIT_AS)[0] if resource else -1
+    return soft if soft > 0 else Limits.declared
 
 
 def _broken(at: str, problem: BaseException) -> str:
@@ -301,7 +312,11 @@ def _attributes(
     """Look at the attributes of a group or array: their size, and what they refer to."""
     n_attributes = h5a.get_num_attrs(place)
     seen.attributes += n_attributes
-    if n_attributes > limits.attributes or seen.attributes > limits.all_attributes:
+    if seen.attributes > limits.all_attributes:
+        raise FileError(
+            f"{quoted(name)} brings the file to more than {limits.all_attributes:,} attributes. {ORIGIN}"
+        )
+    if n_attributes > limits.attributes:
         raise FileError(f"{quoted(name)} has {n_attributes:,} attributes. {ORIGIN}")
     sizes: dict[bytes, int] = {}
 

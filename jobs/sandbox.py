@@ -23,7 +23,7 @@ from dynamics.field import Progress, no_progress
 from dynamics.findings import quoted
 from dynamics.inspect import inspect
 from dynamics.read import read_h5ad, write_h5ad
-from jobs import landlock
+from jobs import answers, landlock
 from jobs.precheck import check
 
 try:
@@ -33,11 +33,18 @@ except ImportError:  # Windows has no such limits
 
 ROOT = Path(__file__).resolve().parents[1]
 GB = 1024**3
-LONGEST_LINE = 64 * 1024**2
+LEAST_MEMORY, MOST_MEMORY, UNPACKED = 1.5e9, 6 * GB, 40
+"""Bytes that reading a file may take: 40 times those of the file, within these bounds."""
+LEAST_SECONDS, MOST_SECONDS, BYTES_A_SECOND = 15.0, 600.0, 1e6
+"""Seconds that it may take: the first, and one more for each megabyte, up to the second."""
+OPEN_FILES = 64
 POLL = 0.1
 PATIENCE = 10.0
 """Seconds in which a child that has fallen silent must have ended."""
+STARTING = 120.0
+"""Seconds in which a child must have loaded its libraries."""
 ENDED: dict[str, Any] = {}
+ANSWERS = {"report", "error", "memory", "long"}
 KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "SYSTEMROOT", "TMPDIR", "TEMP", "LD_LIBRARY_PATH")
 CHILD_VARIABLES = {
     "OMP_NUM_THREADS": "1",
@@ -48,7 +55,8 @@ CHILD_VARIABLES = {
     "PYTHONUNBUFFERED": "1",
 }
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("driftscope")
+"""The server's own log: what the child printed names folders, so it is not for the log of a user's job."""
 _lock = threading.Lock()
 _ready = threading.Event()
 _spare: list[tuple[subprocess.Popen, IO[bytes]]] = []
@@ -58,8 +66,8 @@ def ingest(
     source: Path,
     target: Path,
     *,
-    memory_gb: float = 6.0,
-    seconds: float = 600,
+    memory_gb: float | None = None,
+    seconds: float | None = None,
     progress: Progress = no_progress,
 ) -> dict[str, Any]:
     """Check and read a file in a child process, and write what is needed of it to a clean h5ad file.
@@ -69,9 +77,9 @@ def ingest(
     source, target
         The uploaded file, and the clean file to write (whole or not at all).
     memory_gb
-        How much memory reading may take, in GB.
+        How much memory reading may take, in GB; by default 1.5, more for a file of more than 37 MB, up to 6.
     seconds
-        How long it may take.
+        How long it may take; by default 15 s and a second for each MB, up to ten minutes.
 
     Returns
     -------
@@ -85,8 +93,9 @@ def ingest(
         `progress` returned False.
     """
     target = Path(target).resolve()
+    memory_gb, seconds = _allowed(Path(source), memory_gb, seconds)
     order = {"source": str(Path(source).resolve()), "target": str(target)}
-    order |= {"memory": int(memory_gb * GB), "seconds": int(seconds) + 1}
+    order |= {"memory": int(memory_gb * 1e9), "seconds": int(seconds) + 1}
     child, errors = _take()
     with errors:
         _give(child, order)
@@ -94,7 +103,7 @@ def ingest(
         pump = threading.Thread(target=_pump, args=(child.stdout, lines), daemon=True)
         pump.start()
         try:
-            answer = _follow(lines, deadline=time.monotonic() + seconds, progress=progress)
+            answer = _follow(lines, seconds=seconds, progress=progress)
             if answer == ENDED:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     child.wait(PATIENCE)
@@ -106,11 +115,19 @@ def ingest(
                 warm()
             target.with_name(f".{target.name}.{child.pid}.tmp").unlink(missing_ok=True)
         if "report" in answer:
-            return answer["report"]
+            return answers.report(answer["report"])
         if "error" in answer:
-            raise FileError(str(answer["error"]))
+            raise FileError(answers.error(answer))
         errors.seek(0)
         raise FileError(_why(answer, child.returncode, memory_gb, seconds, _logged(errors)))
+
+
+def _allowed(source: Path, memory_gb: float | None, seconds: float | None) -> tuple[float, float]:
+    """Memory in GB and seconds that reading may take: a short file has no need of much."""
+    n_bytes = source.stat().st_size if source.is_file() else 0
+    memory = min(MOST_MEMORY, max(LEAST_MEMORY, UNPACKED * n_bytes)) / 1e9
+    time_s = min(MOST_SECONDS, LEAST_SECONDS + n_bytes / BYTES_A_SECOND)
+    return memory if memory_gb is None else memory_gb, time_s if seconds is None else seconds
 
 
 def warm() -> None:
@@ -174,9 +191,10 @@ def _environment() -> dict[str, str]:
     return kept | CHILD_VARIABLES | {"PYTHONPATH": str(ROOT)}
 
 
-def _follow(lines: "queue.Queue[bytes | None]", *, deadline: float, progress: Progress) -> dict[str, Any]:
+def _follow(lines: "queue.Queue[bytes | None]", *, seconds: float, progress: Progress) -> dict[str, Any]:
     """The child's answer; {"late": True} when it took too long, `ENDED` when it ended without one."""
     fraction, message = 0.0, "Opening the file"
+    deadline, is_ready = time.monotonic() + max(seconds, STARTING), False
     while time.monotonic() < deadline:
         if not progress(fraction, message):
             raise Stopped
@@ -184,28 +202,22 @@ def _follow(lines: "queue.Queue[bytes | None]", *, deadline: float, progress: Pr
             line = lines.get(timeout=POLL)
         except queue.Empty:
             continue
-        said = _parsed(line)
         if line is None:
             return ENDED
-        if "report" in said or "error" in said or "memory" in said:
+        if not is_ready:  # its libraries are loaded: from now on it counts
+            deadline, is_ready = time.monotonic() + seconds, True
+        said = answers.parsed(line)
+        if ANSWERS & said.keys():
             return said
-        fraction, message = float(said.get("fraction", fraction)), str(said.get("message", message))
+        fraction, message = answers.step(said, fraction, message)
     return {"late": True}
 
 
 def _pump(pipe: IO[bytes], lines: "queue.Queue[bytes | None]") -> None:
     """Put every line of the child on the queue, then None."""
-    while line := pipe.readline(LONGEST_LINE):
-        lines.put(line)
+    for line in answers.lines(pipe):
+        lines.put(json.dumps(answers.TOO_LONG).encode() if line is None else line)
     lines.put(None)
-
-
-def _parsed(line: bytes | None) -> dict[str, Any]:
-    try:
-        said = json.loads(line) if line else {}
-    except ValueError:
-        return {}
-    return said if isinstance(said, dict) else {}
 
 
 def _end(child: subprocess.Popen) -> None:
@@ -232,13 +244,18 @@ def _why(answer: dict[str, Any], code: int, memory_gb: float, seconds: float, nu
     cpu = getattr(signal, "SIGXCPU", None)
     if answer.get("late") or (cpu is not None and code == -cpu):
         return (
-            f"Reading the file took longer than {seconds:g} seconds and was ended. Leave out layers and "
+            f"Reading the file took longer than {seconds:.3g} seconds and was ended. Leave out layers and "
             "graphs that are not needed, or use fewer genes, and save it again; or allow more time."
         )
     if "memory" in answer or code == -signal.SIGKILL:
         return (
-            f"The file needs more than {memory_gb:g} GB of memory to open. Leave out layers and graphs that "
-            "are not needed, keep X sparse, or use fewer cells, and save it again; or allow more memory."
+            f"The file needs more than {memory_gb:.2g} GB of memory to open. Leave out layers and graphs "
+            "that are not needed, keep X sparse, or use fewer cells, and save it again; or allow more memory."
+        )
+    if "long" in answer:
+        return (
+            "The file holds more names and notes than can be shown. Leave out tables and entries of uns that "
+            "are not needed, and save it again."
         )
     return (
         "The file could not be read: it is damaged, or written in a way that is not known here. Nothing else "
@@ -259,7 +276,9 @@ def main() -> None:
     order = json.loads(line)
     try:
         limited = _limit(order["memory"], order["seconds"])
-        say(_read(Path(order["source"]), Path(order["target"]), say=say, limited=limited))
+        say({"fraction": 0.05, "message": "Opening the file"})
+        read = _read(Path(order["source"]), Path(order["target"]), say=say, limited=limited)
+        say(answers.shortened(read))
     except DynamicsError as problem:
         say({"error": str(problem)})
     except MemoryError:
@@ -284,11 +303,22 @@ def _speaker() -> Callable[[dict[str, Any]], None]:
 
 
 def _limit(memory: int, seconds: int) -> bool:
-    """Bound memory and processor time of this process; whether the system could do it."""
+    """Bound memory, time, files and their size for this process; whether the system could do it.
+
+    The number of processes is not bounded: the system counts those of the whole account.
+    """
     if resource is None:
         return False
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    processor = int(used.ru_utime + used.ru_stime) + seconds
+    signal.alarm(seconds + int(PATIENCE))  # should nobody be there any more to end it
+    for what, most in (
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_FSIZE, memory),
+        (resource.RLIMIT_NOFILE, OPEN_FILES),
+    ):
+        resource.setrlimit(what, (most, most))
+    resource.setrlimit(resource.RLIMIT_CPU, (processor, processor + 5))
     try:
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     except (OSError, ValueError):  # macOS knows the name only

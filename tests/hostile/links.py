@@ -268,7 +268,7 @@ REFERENCES: dict[str, Change] = {
 def cases() -> list[Case]:
     """Every file that points elsewhere."""
     at = {f"{kind}, at {place}": edited(linked(place, kind)) for place in MAIN for kind in KINDS}
-    rest = ("soft", "absolute", "to nothing")
+    rest = ("soft", "absolute")
     at |= {f"{kind}, at {place}": edited(linked(place, kind)) for place in PLACES for kind in rest}
     unusual = {f"class {code}": user_defined(code) for code in (2, 63, 65, 66, 100, 200, 255)}
     odd = {"going in a circle": edited(_cycle)}

@@ -9,12 +9,12 @@ import pytest
 from dynamics.errors import FileError
 from jobs import sandbox
 from jobs.precheck import check
-from tests.jobs import hostile
+from tests.hostile.battery import honest
 
 
 @pytest.mark.parametrize("n_bytes", [8, 792, 808, 100_000])
 def test_a_block_that_unpacks_to_another_size_is_named(tmp_path, n_bytes):
-    path = hostile.honest(tmp_path / "a.h5ad")
+    path = honest(tmp_path / "a.h5ad")
     with h5py.File(path, "a") as file:
         made = file["uns"].create_dataset("x", (100,), "f8", chunks=(100,), compression="gzip")
         made.id.write_direct_chunk((0,), zlib.compress(bytes(n_bytes)))
@@ -26,7 +26,7 @@ def test_a_block_that_unpacks_to_another_size_is_named(tmp_path, n_bytes):
 @pytest.mark.parametrize("compression", ["gzip", "lzf", None])
 @pytest.mark.parametrize("fletcher32", [True, False])
 def test_honest_blocks_are_sound(tmp_path, compression, fletcher32):
-    path = hostile.honest(tmp_path / "a.h5ad")
+    path = honest(tmp_path / "a.h5ad")
     values = np.random.default_rng(0).integers(0, 3, (90, 7))
     with h5py.File(path, "a") as file:
         file["uns"].create_dataset(

@@ -1,6 +1,5 @@
 """Nothing that lies, leaks, hangs or explodes passes; everything honest does."""
 
-import time
 import tracemalloc
 
 import h5py
@@ -13,7 +12,7 @@ from dynamics.errors import FileError
 from dynamics.read import write_h5ad
 from jobs import precheck
 from jobs.precheck import Limits, check
-from tests.jobs import hostile
+from tests.hostile.battery import honest, named
 
 
 def refusal(path, **limits):
@@ -22,41 +21,28 @@ def refusal(path, **limits):
     return str(caught.value)
 
 
-@pytest.mark.parametrize("name", hostile.ALL)
-def test_hostile_files_are_refused_in_words(tmp_path, name):
-    path = hostile.make(name, tmp_path)
-    started = time.process_time()
-    text = refusal(path)
-    assert time.process_time() - started < 2
-    assert str(tmp_path) not in text
-    assert hostile.CANARY not in text
-    assert "Traceback" not in text
-    assert text.endswith((".", ")"))
-    assert any(word in text for word in ('"/', "The sparse matrix", "The file")), text
-
-
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("external_link", r'"/obsm/X_pca" is a link to another file'),
-        ("soft_link", r'"/uns/x" is a soft link'),
-        ("external_storage", r'"/uns/x" keeps its values in another file'),
-        ("virtual", r'"/uns/x" is a window on other arrays'),
-        ("hard_cycle", r'"/uns/self" leads to a group that is listed elsewhere'),
-        ("deep", "more than 16 levels deep"),
-        ("unwritten", "claims 56 GB but only 0 bytes are stored"),
-        ("huge_chunks", "blocks of 153 MB, more than the 64 MB allowed"),
-        ("twice_compressed", "compressed more than once"),
-        ("long_texts", "488 KB each, more than the 4.0 KB allowed"),
-        ("unknown_filter", r'compressed with zstd.*adata\.write_h5ad\(path, compression="gzip"\)'),
-        ("index far outside", "points to position 2,000,000,000, outside 0 to 29"),
-        ("falling starts", "starts that fall"),
-        ("too few starts", "lists 40 starts where 41 are needed"),
+        ("absolute, at obsm/X_pca", r'"/obsm/X_pca" is a link to another file'),
+        ("soft, at uns/params/x", r'"/uns/params/x" is a soft link'),
+        ("a text, at uns/params/x", r'"/uns/params/x" keeps its values in another file'),
+        ("other file, at uns/params/x", r'"/uns/params/x" is a window on other arrays'),
+        ("a group in itself", r'"/uns/self" leads to a group that is listed elsewhere'),
+        ("200 levels", "more than 16 levels deep"),
+        ("56 GB, none written", "claims 56 GB but only 0 bytes are stored"),
+        ("blocks of 153 MB", "blocks of 153 MB, more than the 64 MB allowed"),
+        ("gzip twice", "compressed more than once"),
+        ("texts of 500 KB", "488 KB each, more than the 4.0 KB allowed"),
+        ("filter 32015, in uns/x", r'compressed with zstd.*adata\.write_h5ad\(path, compression="gzip"\)'),
+        ("index far outside, in X", "points to position 2,000,000,000, outside 0 to 29"),
+        ("falling starts, in X", "starts that fall"),
+        ("too few starts, in X", "lists 40 starts where 41 are needed"),
     ],
 )
 def test_refusals_name_the_element_and_the_reason(tmp_path, name, words):
     with pytest.raises(FileError, match=words):
-        check(hostile.make(name, tmp_path))
+        check(named(name).make(tmp_path))
 
 
 @pytest.mark.parametrize("layout", ["csr", "csc", "dense"])
@@ -74,7 +60,7 @@ def test_honest_files_pass(tmp_path, layout, compression):
 
 
 def test_categories_by_reference_as_in_anndata_0_7_pass(tmp_path):
-    path = hostile.honest(tmp_path / "a.h5ad")
+    path = honest(tmp_path / "a.h5ad")
     with h5py.File(path, "a") as file:
         file["obs/__categories/day"] = np.array([b"x", b"y"])
         file["obs/day"].attrs["categories"] = file["obs/__categories/day"].ref
@@ -82,14 +68,14 @@ def test_categories_by_reference_as_in_anndata_0_7_pass(tmp_path):
 
 
 def test_wide_records_of_anndata_0_6_pass(tmp_path):
-    path = hostile.honest(tmp_path / "a.h5ad")
+    path = honest(tmp_path / "a.h5ad")
     with h5py.File(path, "a") as file:
         file["uns"].create_dataset("x", (3,), [(f"group{k}", "S200") for k in range(40)])
     check(path)
 
 
 def test_limits_can_be_set(tmp_path):
-    path = hostile.honest(tmp_path / "a.h5ad")
+    path = honest(tmp_path / "a.h5ad")
     assert "more than 3 elements" in refusal(path, objects=3)
     assert "more than the 1.0 KB allowed" in refusal(path, declared=1024)
     assert "attributes larger" in refusal(path, attribute=4)
@@ -104,7 +90,7 @@ def test_many_empty_groups_are_refused_before_they_are_walked(tmp_path):
 
 
 def test_names_are_shown_short_and_harmless(tmp_path):
-    path = hostile.honest(tmp_path / "a.h5ad")
+    path = honest(tmp_path / "a.h5ad")
     with h5py.File(path, "a") as file:
         file["uns/" + "x" * 500 + "\n\x1b[31m"] = h5py.SoftLink("/obs")
     text = refusal(path)
@@ -128,13 +114,13 @@ def test_large_index_arrays_are_checked_block_by_block(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("share", [0.2, 0.6, 0.95])
 def test_cut_files_are_said_to_be_cut(tmp_path, share):
-    whole = hostile.honest(tmp_path / "a.h5ad").read_bytes()
+    whole = honest(tmp_path / "a.h5ad").read_bytes()
     (tmp_path / "b.h5ad").write_bytes(whole[: int(share * len(whole))])
     assert "cut short" in refusal(tmp_path / "b.h5ad")
 
 
 def test_flipped_bits_end_in_a_refusal_or_pass(tmp_path):
-    whole = bytearray(hostile.honest(tmp_path / "a.h5ad").read_bytes())
+    whole = bytearray(honest(tmp_path / "a.h5ad").read_bytes())
     rng = np.random.default_rng(0)
     refused = 0
     for _ in range(40):
