@@ -3,8 +3,10 @@
 import json
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -205,3 +207,18 @@ def test_growth_from_genes_says_which_genes_are_missing(course, tmp_path, capsys
     words = ["train", str(course), "-o", str(tmp_path / "m.safetensors"), "--method", "growth-cfm"]
     assert cli.main([*words, "--set", "growth_from=genes"]) == 2
     assert "0 of 97 cell-cycle genes" in capsys.readouterr().err
+
+
+def test_a_damaged_file_is_refused_whatever_it_would_read_as(course, tmp_path, capsys):
+    path = tmp_path / "cells.h5ad"
+    path.write_bytes(course.read_bytes())
+    with h5py.File(path, "a") as file:
+        shape = file["X"].shape
+        del file["X"]
+        made = file.create_dataset("X", shape, "f4", chunks=shape, compression="gzip")
+        made.id.write_direct_chunk((0, 0), zlib.compress(bytes(80)))
+    assert cli.main(["inspect", str(path)]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert said.count("\n") == 1
+    assert '"/X"' in said
