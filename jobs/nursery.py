@@ -23,10 +23,11 @@ from typing import Any
 
 FORKS = sys.platform == "linux"
 LONGEST_ORDER = 64 * 1024
+LONGEST_ERRORS = 20_000
 HIGHEST_FILE = 1024
 END_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 LEFT = None
-"""What a child is said to have ended with when its nursery went away."""
+"""The code of a child whose nursery went away before it."""
 
 
 class Nursery:
@@ -125,16 +126,18 @@ class Child:
 
     Attributes
     ----------
-    output, errors
-        What it says, to be read to its end, and what it wrote to standard error.
+    output
+        What it says, to be read to its end.
+    code
+        How it ended, negative for a signal; `LEFT` where that is not known.
     """
 
     def __init__(self, nursery: Nursery, order: Mapping[str, Any]) -> None:
-        self._nursery = nursery
+        self._nursery, self._ended, self.code = nursery, False, LEFT
         read, write = os.pipe()
-        self.output, self.errors = os.fdopen(read, "rb"), tempfile.TemporaryFile()  # noqa: SIM115
+        self.output, self._errors = os.fdopen(read, "rb"), tempfile.TemporaryFile()  # noqa: SIM115
         try:
-            nursery.give(order, (write, self.errors.fileno()))
+            nursery.give(order, (write, self._errors.fileno()))
         except BaseException:
             self.close()
             raise
@@ -142,13 +145,17 @@ class Child:
             os.close(write)
 
     def end(self, patience_s: float = 0.0) -> int | None:
-        """Return the exit code, negative for a signal; what has not ended in time is ended by force."""
-        return self._nursery.reap(patience_s)
+        """Wait for its end, and return its code; what has not ended in time is ended by force."""
+        if not self._ended:
+            self._ended = True
+            self.code = self._nursery.reap(patience_s)
+        return self.code
 
-    def close(self) -> None:
-        """Let go of what it said."""
-        self.output.close()
-        self.errors.close()
+    def close(self) -> bytes:
+        """Let go of what it said; return the beginning of what it wrote to standard error."""
+        self._errors.seek(0)
+        with self.output, self._errors as written:
+            return written.read(LONGEST_ERRORS)
 
 
 # in the process that is kept ready

@@ -30,10 +30,7 @@ def carried_out(nursery, *, patience_s=20.0, **order):
     else:
         said = child.output.read()
         code = child.end(patience_s)
-    child.errors.seek(0)
-    errors = child.errors.read().decode()
-    child.close()
-    return said.decode().split(), code, errors
+    return said.decode().split(), code, child.close().decode()
 
 
 def gone(pid):
@@ -62,7 +59,7 @@ def test_how_a_child_ended_is_known(nursery, number):
 
 
 def test_an_error_of_a_child_is_its_own(nursery):
-    _, code, errors = carried_out(nursery, fail=True)
+    _, code, errors = carried_out(nursery, fail="no good")
     assert code == 1
     assert "no good" in errors
     assert carried_out(nursery)[1] == 0

@@ -1,5 +1,6 @@
 """Orders for a nursery: what a child may do, good or bad."""
 
+import json
 import os
 import subprocess
 import sys
@@ -14,7 +15,8 @@ def say(*words: object) -> None:
 
 
 def carry_out(order: dict) -> None:
-    say(order["say"], os.getpid(), *(os.listdir("/proc/self/fd") if order.get("files") else ()))
+    order |= json.loads(os.environ.get("TOY", "{}"))
+    say(order.get("say", ""), os.getpid(), *(os.listdir("/proc/self/fd") if order.get("files") else ()))
     if order.get("leave"):
         say(subprocess.Popen(["sleep", "600"], stdout=subprocess.DEVNULL).pid)
     if order.get("signal"):
@@ -22,7 +24,7 @@ def carry_out(order: dict) -> None:
     if order.get("wait"):
         time.sleep(600)
     if order.get("fail"):
-        raise RuntimeError("no good")
+        raise RuntimeError(order["fail"])
 
 
 if __name__ == "__main__":
