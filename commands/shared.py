@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from commands.terminal import progress_line
 from dynamics import gene_states, read, roles
 from dynamics.errors import DataError, FileError, SettingsError
 from jobs import remote, sandbox
-from jobs.terminal import progress_line
 from models import checkpoint, fitting
 from models.config import TrainConfig, from_assignments
 from models.methods import find, usual_members

@@ -1,6 +1,7 @@
 """The command line, as scripts use it."""
 
 import json
+import os
 import subprocess
 import sys
 import zlib
@@ -14,6 +15,8 @@ from anndata import AnnData
 
 import cli
 from dynamics import read
+from jobs import sandbox
+from jobs.nursery import Nursery
 from models import train
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -222,3 +225,31 @@ def test_a_damaged_file_is_refused_whatever_it_would_read_as(course, tmp_path, c
     assert said.startswith("error: ")
     assert said.count("\n") == 1
     assert '"/X"' in said
+
+
+def test_names_do_not_command_the_terminal(course, tmp_path, capsys):
+    adata = read.read_h5ad(course)
+    adata.obs["day"] = pd.Categorical(
+        adata.obs["day"].map({0.0: "\x1b]0;x\x07 day 0", 1.0: "day 1", 3.0: "day 3"})
+    )
+    read.write_h5ad(adata, tmp_path / "cells.h5ad")
+    assert cli.main(["inspect", str(tmp_path / "cells.h5ad")]) == 0
+    assert cli.main(["inspect", str(tmp_path / "cells.h5ad"), "--time-key", "\x1b[31mday"]) == 2
+    said = capsys.readouterr()
+    assert "day 0" in said.out
+    assert "\x1b" not in said.out + said.err
+
+
+def test_the_story_of_a_failure_is_in_the_log(course, tmp_path, monkeypatch, capsys):
+    environment = {"PATH": os.environ["PATH"], "TOY": json.dumps({"fail": "the story"})}
+    toys = Nursery("tests.jobs.toy_orders", folder=ROOT, environment=environment)
+    monkeypatch.setattr(sandbox, "nursery", lambda: toys)
+    monkeypatch.setenv("DRIFTSCOPE_HOME", str(tmp_path / "home"))
+    assert cli.main(["inspect", str(course)]) == 2
+    toys.close()
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    number = said.split("under ")[1].split(".")[0]
+    kept = (tmp_path / "home" / "cli.log").read_text()
+    assert number in kept
+    assert "the story" in kept
