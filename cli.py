@@ -5,7 +5,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from commands import data, fates, learning, perturb, regulation, results
+from commands import data, fates, learning, perturb, regulation, results, terminal
 from dynamics.errors import DynamicsError
 
 
@@ -13,9 +13,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code: 0 done, 2 something the user can mend, 130 interrupted."""
     options = parser().parse_args(arguments)
     try:
-        options.run(options)
+        with terminal.log_kept():
+            options.run(options)
     except (DynamicsError, OSError) as problem:
-        print(f"error: {' '.join(str(problem).split())}", file=sys.stderr)
+        terminal.error(problem)
         return 2
     except KeyboardInterrupt:
         print("interrupted; nothing was half-written", file=sys.stderr)
@@ -25,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
-    top = argparse.ArgumentParser(prog="cli.py", description=__doc__)
+    top = argparse.ArgumentParser(prog="cli.py", description=__doc__, epilog=f"Log: {terminal.place()}")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     for group in (data, learning, results, fates, regulation, perturb):
         group.add(commands)

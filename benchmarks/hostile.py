@@ -48,7 +48,7 @@ def stratified(cases: Iterable[battery.Case], n: int) -> list[battery.Case]:
 def through_the_child(cases: list[battery.Case]) -> list[judging.Outcome]:
     """Read every file in a child of its own."""
     outcomes = []
-    sandbox.warm()
+    sandbox.nursery().warm()
     for k, case in enumerate(cases):
         with tempfile.TemporaryDirectory(prefix="hostile") as folder:
             outcome = judging.run(case, Path(folder))
@@ -57,15 +57,12 @@ def through_the_child(cases: list[battery.Case]) -> list[judging.Outcome]:
             print(f"{case}\n    {'; '.join(outcome.wrong)}\n    {outcome.said[:600]}", flush=True)
         if k % 50 == 49:
             print(f"{k + 1} of {len(cases)}", file=sys.stderr, flush=True)
-    sandbox._drop()
     return outcomes
 
 
 def table(outcomes: list[judging.Outcome]) -> list[str]:
     """One row for each family, and the sum."""
-    rows = [
-        "| family | files | refused | opened without the bad part, or harmless | leaks | hangs | peak | slowest |"
-    ]
+    rows = ["| family | files | refused | opened, bad part left out | leaks | hangs | peak | slowest |"]
     rows.append("|---|---:|---:|---:|---:|---:|---:|---:|")
     families = list(dict.fromkeys(one.case.family for one in outcomes))
     for name in [*families, "all"]:

@@ -3,8 +3,8 @@
 import argparse
 
 from commands import shared
+from commands.terminal import say, show
 from dynamics import inspect, preprocess, read
-from jobs.terminal import say, show
 
 
 def add(commands) -> None:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from commands import shared
+from commands.terminal import progress_line, show
 from dynamics import clones, fate_results, fates, prior_growth, proposals, read, terminal, transitions
 from dynamics.errors import DataError, DynamicsError, SettingsError
 from dynamics.fate_tables import table_by_type
-from jobs.terminal import progress_line, show
 from jobs.workspace import write_whole
 
 if TYPE_CHECKING:

@@ -4,10 +4,10 @@ import argparse
 from dataclasses import asdict
 
 from commands import shared
+from commands.terminal import progress_line, say, show
 from dynamics import basis, confounding, snapshots
 from jobs import farm
 from jobs.cluster import number_of_workers
-from jobs.terminal import progress_line, say, show
 from models import checkpoint, folds, holdout, inputs, report, report_words, train
 from models.config import TrainConfig, knobs
 from models.methods import METHODS

@@ -9,6 +9,7 @@ import numpy as np
 
 from commands import shared
 from commands.fates import asked_states, types_of
+from commands.terminal import progress_line, show
 from dynamics import (
     fate_readout,
     perturb,
@@ -21,7 +22,6 @@ from dynamics import (
 )
 from dynamics.errors import DataError, ModelError, SettingsError
 from dynamics.fate_results import csv
-from jobs.terminal import progress_line, show
 from jobs.workspace import write_whole
 
 if TYPE_CHECKING:

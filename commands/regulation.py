@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 
 from commands import shared
+from commands.terminal import progress_line, show
 from dynamics import read, regulators
 from dynamics.annotate import remember
 from dynamics.errors import DataError, FileError, ModelError
 from dynamics.regulation import FEWEST, regulate
 from dynamics.regulation_checks import added, to_json
 from dynamics.stability_map import stability_map
-from jobs.terminal import progress_line, show
 from jobs.work_regulation import panel_of
 from jobs.workspace import write_whole
 

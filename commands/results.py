@@ -3,9 +3,9 @@
 import argparse
 
 from commands import shared
+from commands.terminal import show
 from dynamics import annotate, predict, read
 from dynamics.projection import placement
-from jobs.terminal import show
 
 
 def add(commands) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from commands.terminal import progress_line
 from dynamics import gene_states, read, roles
 from dynamics.errors import DataError, FileError, SettingsError
-from jobs import precheck, remote
-from jobs.terminal import progress_line
+from jobs import remote, sandbox
 from models import checkpoint, fitting
 from models.config import TrainConfig, from_assignments
 from models.methods import find, usual_members
@@ -47,11 +48,13 @@ def recipe(options: argparse.Namespace, method: str) -> TrainConfig:
 
 
 def opened(path: Path) -> "AnnData":
-    """Check a file's structure, then read it."""
+    """Read a file as the app does: a process of its own checks it and writes a clean copy."""
     if not path.is_file():
         raise FileError(f"There is no file {path}. Check its name and folder.")
-    precheck.check(path)
-    return read.read_h5ad(path)
+    with tempfile.TemporaryDirectory(prefix="driftscope-") as folder:
+        clean = Path(folder) / "clean.h5ad"
+        sandbox.ingest(path, clean)
+        return read.read_h5ad(clean)
 
 
 def opened_with_model(options: argparse.Namespace) -> tuple:

@@ -39,10 +39,9 @@ def check_blocks(dataset: h5d.DatasetID, name: str, *, size: int, largest: int, 
             f"{quoted(name)} is stored in blocks of {in_words(prod(chunk) * size)}, more than the "
             f"{in_words(largest)} allowed. {RESAVE}"
         )
-    n = kinds.n_chunks(dataset, chunk)
-    if n > most:
+    if kinds.n_chunks(dataset, chunk) > most:
         raise FileError(
-            f"{quoted(name)} is cut into {n:,} blocks, more than a file of its size can hold. {RESAVE}"
+            f"{quoted(name)} is cut into more than {most:,} blocks, which a file of its size cannot hold. {RESAVE}"
         )
 
 

@@ -310,21 +310,7 @@ def _attributes(
     place: h5g.GroupID | h5d.DatasetID | h5t.TypeID, name: str, *, limits: Limits, seen: _Seen
 ) -> None:
     """Look at the attributes of a group or array: their size, and what they refer to."""
-    n_attributes = h5a.get_num_attrs(place)
-    seen.attributes += n_attributes
-    if seen.attributes > limits.all_attributes:
-        raise FileError(
-            f"{quoted(name)} brings the file to more than {limits.all_attributes:,} attributes. {ORIGIN}"
-        )
-    if n_attributes > limits.attributes:
-        raise FileError(f"{quoted(name)} has {n_attributes:,} attributes. {ORIGIN}")
-    sizes: dict[bytes, int] = {}
-
-    def remember(attribute: bytes, info: h5a.AttrInfo) -> None:
-        sizes[attribute] = int(info.data_size)
-
-    if n_attributes:  # asking for them by number takes minutes where there are thousands
-        h5a.iterate(place, remember, info=True)
+    sizes = _sizes(place, name, limits=limits, seen=seen)
     if sum(sizes.values()) > limits.attribute:
         raise FileError(f"{quoted(name)} has attributes larger than {in_words(limits.attribute)}. {ORIGIN}")
     for raw in sizes:
@@ -336,6 +322,28 @@ def _attributes(
         _element_size(kind, name, limits)
         if kinds.n_texts(kind) * kinds.count(attribute.get_space()) > FEW_TEXTS:
             _listed(attribute, name, seen)
+
+
+def _sizes(
+    place: h5g.GroupID | h5d.DatasetID | h5t.TypeID, name: str, *, limits: Limits, seen: _Seen
+) -> dict[bytes, int]:
+    """The attributes of an element, each with its size in bytes."""
+    n_attributes = h5a.get_num_attrs(place)
+    seen.attributes += n_attributes
+    if n_attributes > limits.attributes:
+        raise FileError(f"{quoted(name)} has {n_attributes:,} attributes. {ORIGIN}")
+    if seen.attributes > limits.all_attributes:
+        raise FileError(
+            f"{quoted(name)} brings the file to more than {limits.all_attributes:,} attributes. {ORIGIN}"
+        )
+    sizes: dict[bytes, int] = {}
+
+    def remember(attribute: bytes, info: h5a.AttrInfo) -> None:
+        sizes[attribute] = int(info.data_size)
+
+    if n_attributes:  # asking for them by number takes minutes where there are thousands
+        h5a.iterate(place, remember, info=True)
+    return sizes
 
 
 def _listed(attribute: h5a.AttrID, name: str, seen: _Seen) -> None:

@@ -1,20 +1,17 @@
 """Open a file that nobody has vouched for: in a process of its own, with limits on what it may do."""
 
-import atexit
-import contextlib
 import json
 import logging
 import os
 import queue
 import secrets
 import signal
-import subprocess
 import sys
-import tempfile
 import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,6 +21,7 @@ from dynamics.findings import quoted
 from dynamics.inspect import inspect
 from dynamics.read import read_h5ad, write_h5ad
 from jobs import answers, landlock
+from jobs.nursery import LEFT, Nursery, serve
 from jobs.precheck import check
 
 try:
@@ -57,9 +55,6 @@ CHILD_VARIABLES = {
 
 log = logging.getLogger("driftscope")
 """The server's own log: what the child printed names folders, so it is not for the log of a user's job."""
-_lock = threading.Lock()
-_ready = threading.Event()
-_spare: list[tuple[subprocess.Popen, IO[bytes]]] = []
 
 
 def ingest(
@@ -96,30 +91,25 @@ def ingest(
     memory_gb, seconds = _allowed(Path(source), memory_gb, seconds)
     order = {"source": str(Path(source).resolve()), "target": str(target)}
     order |= {"memory": int(memory_gb * 1e9), "seconds": int(seconds) + 1}
-    child, errors = _take()
-    with errors:
-        _give(child, order)
-        lines: queue.Queue[bytes | None] = queue.Queue()
-        pump = threading.Thread(target=_pump, args=(child.stdout, lines), daemon=True)
-        pump.start()
-        try:
-            answer = _follow(lines, seconds=seconds, progress=progress)
-            if answer == ENDED:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    child.wait(PATIENCE)
-        finally:
-            _end(child)
-            pump.join()
-            child.stdout.close()
-            if _ready.is_set():
-                warm()
-            target.with_name(f".{target.name}.{child.pid}.tmp").unlink(missing_ok=True)
-        if "report" in answer:
-            return answers.report(answer["report"])
-        if "error" in answer:
-            raise FileError(answers.error(answer))
-        errors.seek(0)
-        raise FileError(_why(answer, child.returncode, memory_gb, seconds, _logged(errors)))
+    child = nursery().begin(order)
+    lines: queue.Queue[bytes | None] = queue.Queue()
+    pump = threading.Thread(target=_pump, args=(child.output, lines), daemon=True)
+    pump.start()
+    try:
+        answer = _follow(lines, seconds=seconds, progress=progress)
+        if answer == ENDED:
+            child.end(PATIENCE)
+    finally:
+        child.end()
+        pump.join()
+        errors = child.close()
+        for left in target.parent.glob(f".{target.name}.*.tmp"):
+            left.unlink()
+    if "report" in answer:
+        return answers.report(answer["report"])
+    if "error" in answer:
+        raise FileError(answers.error(answer))
+    raise FileError(_why(answer, child.code, memory_gb, seconds, _logged(errors)))
 
 
 def _allowed(source: Path, memory_gb: float | None, seconds: float | None) -> tuple[float, float]:
@@ -130,59 +120,10 @@ def _allowed(source: Path, memory_gb: float | None, seconds: float | None) -> tu
     return memory if memory_gb is None else memory_gb, time_s if seconds is None else seconds
 
 
-def warm() -> None:
-    """Keep a child ready from here on, so that files do not wait for its libraries to load."""
-    with _lock:
-        if not _ready.is_set():
-            _ready.set()
-            atexit.register(_drop)
-        if not _spare:
-            _spare.append(_start())
-
-
-def _drop() -> None:
-    """End the child that was kept ready."""
-    with _lock:
-        _ready.clear()
-        while _spare:
-            child, errors = _spare.pop()
-            _end(child)
-            _forget(child, errors)
-
-
-def _forget(child: subprocess.Popen, errors: IO[bytes]) -> None:
-    for pipe in (child.stdin, child.stdout, errors):
-        pipe.close()
-
-
-def _take() -> tuple[subprocess.Popen, IO[bytes]]:
-    """The child that was started ahead of time where there is one, else a new one."""
-    with _lock:
-        while _spare:
-            child, errors = _spare.pop()
-            if child.poll() is None:
-                return child, errors
-            _forget(child, errors)
-    return _start()
-
-
-def _start() -> tuple[subprocess.Popen, IO[bytes]]:
-    errors = tempfile.TemporaryFile()  # noqa: SIM115 it is closed by whoever takes the child
-    child = subprocess.Popen(
-        [sys.executable, "-m", "jobs.sandbox"],
-        cwd=ROOT,
-        env=_environment(),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=errors,
-        start_new_session=True,
-    )
-    return child, errors
-
-
-def _give(child: subprocess.Popen, order: dict[str, Any]) -> None:
-    with contextlib.suppress(BrokenPipeError), child.stdin as pipe:
-        pipe.write(json.dumps(order).encode() + b"\n")
+@cache
+def nursery() -> Nursery:
+    """Return the process that is kept ready to read files."""
+    return Nursery("jobs.sandbox", folder=ROOT, environment=_environment())
 
 
 def _environment() -> dict[str, str]:
@@ -220,26 +161,14 @@ def _pump(pipe: IO[bytes], lines: "queue.Queue[bytes | None]") -> None:
     lines.put(None)
 
 
-def _end(child: subprocess.Popen) -> None:
-    """End the child and whatever it started."""
-    try:
-        if hasattr(os, "killpg"):
-            os.killpg(child.pid, signal.SIGKILL)
-        else:
-            child.kill()
-    except (ProcessLookupError, PermissionError):
-        pass
-    child.wait()
-
-
-def _logged(errors: IO[bytes]) -> str:
+def _logged(errors: bytes) -> str:
     """Keep what the child wrote for the log; returns the number under which it is found there."""
     number = secrets.token_hex(3)
-    log.error("reading a file failed, number %s: %s", number, errors.read(20_000).decode("utf-8", "replace"))
+    log.error("reading a file failed, number %s: %s", number, errors.decode("utf-8", "replace"))
     return number
 
 
-def _why(answer: dict[str, Any], code: int, memory_gb: float, seconds: float, number: str) -> str:
+def _why(answer: dict[str, Any], code: int | None, memory_gb: float, seconds: float, number: str) -> str:
     """Plain words for a child that gave no answer."""
     cpu = getattr(signal, "SIGXCPU", None)
     if answer.get("late") or (cpu is not None and code == -cpu):
@@ -257,6 +186,12 @@ def _why(answer: dict[str, Any], code: int, memory_gb: float, seconds: float, nu
             "The file holds more names and notes than can be shown. Leave out tables and entries of uns that "
             "are not needed, and save it again."
         )
+    if code is LEFT:
+        return (
+            "The process that reads files was ended from outside, often for want of memory. Try again; if "
+            "that happens twice, use fewer cells or genes, or tell whoever runs this server. (The log has "
+            f"more under {number}.)"
+        )
     return (
         "The file could not be read: it is damaged, or written in a way that is not known here. Nothing else "
         'was affected. Open it in Python and save it again: adata.write_h5ad(path, compression="gzip"). '
@@ -264,16 +199,9 @@ def _why(answer: dict[str, Any], code: int, memory_gb: float, seconds: float, nu
     )
 
 
-# In the child process
-
-
-def main() -> None:
-    """Wait for an order on standard input, read that file, and say line by line how it goes."""
+def carry_out(order: dict[str, Any]) -> None:
+    """Read the file of an order in this process, a child of its own, and say line by line how it goes."""
     say = _speaker()
-    line = sys.stdin.readline()
-    if not line:  # the parent ended without an order
-        return
-    order = json.loads(line)
     try:
         limited = _limit(order["memory"], order["seconds"])
         say({"fraction": 0.05, "message": "Opening the file"})
@@ -354,4 +282,4 @@ def _read(
 
 
 if __name__ == "__main__":
-    main()
+    serve(carry_out)

@@ -17,7 +17,7 @@ def load_torch() -> None:
 def load_scanpy() -> None:
     """Load what opening and preparing data, and using models, need."""
     _load("anndata", "sklearn.neighbors", "scanpy", "jobs.work", "jobs.work_models")
-    importlib.import_module("jobs.sandbox").warm()
+    importlib.import_module("jobs.sandbox").nursery().warm()
 
 
 def load_umap() -> None:

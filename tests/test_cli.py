@@ -1,10 +1,13 @@
 """The command line, as scripts use it."""
 
 import json
+import os
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +15,8 @@ from anndata import AnnData
 
 import cli
 from dynamics import read
+from jobs import sandbox
+from jobs.nursery import Nursery
 from models import train
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -205,3 +210,46 @@ def test_growth_from_genes_says_which_genes_are_missing(course, tmp_path, capsys
     words = ["train", str(course), "-o", str(tmp_path / "m.safetensors"), "--method", "growth-cfm"]
     assert cli.main([*words, "--set", "growth_from=genes"]) == 2
     assert "0 of 97 cell-cycle genes" in capsys.readouterr().err
+
+
+def test_a_damaged_file_is_refused_whatever_it_would_read_as(course, tmp_path, capsys):
+    path = tmp_path / "cells.h5ad"
+    path.write_bytes(course.read_bytes())
+    with h5py.File(path, "a") as file:
+        shape = file["X"].shape
+        del file["X"]
+        made = file.create_dataset("X", shape, "f4", chunks=shape, compression="gzip")
+        made.id.write_direct_chunk((0, 0), zlib.compress(bytes(80)))
+    assert cli.main(["inspect", str(path)]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert said.count("\n") == 1
+    assert '"/X"' in said
+
+
+def test_names_do_not_command_the_terminal(course, tmp_path, capsys):
+    adata = read.read_h5ad(course)
+    adata.obs["day"] = pd.Categorical(
+        adata.obs["day"].map({0.0: "\x1b]0;x\x07 day 0", 1.0: "day 1", 3.0: "day 3"})
+    )
+    read.write_h5ad(adata, tmp_path / "cells.h5ad")
+    assert cli.main(["inspect", str(tmp_path / "cells.h5ad")]) == 0
+    assert cli.main(["inspect", str(tmp_path / "cells.h5ad"), "--time-key", "\x1b[31mday"]) == 2
+    said = capsys.readouterr()
+    assert "day 0" in said.out
+    assert "\x1b" not in said.out + said.err
+
+
+def test_the_story_of_a_failure_is_in_the_log(course, tmp_path, monkeypatch, capsys):
+    environment = {"PATH": os.environ["PATH"], "TOY": json.dumps({"fail": "the story"})}
+    toys = Nursery("tests.jobs.toy_orders", folder=ROOT, environment=environment)
+    monkeypatch.setattr(sandbox, "nursery", lambda: toys)
+    monkeypatch.setenv("DRIFTSCOPE_HOME", str(tmp_path / "home"))
+    assert cli.main(["inspect", str(course)]) == 2
+    toys.close()
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    number = said.split("under ")[1].split(".")[0]
+    kept = (tmp_path / "home" / "cli.log").read_text()
+    assert number in kept
+    assert "the story" in kept

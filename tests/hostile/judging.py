@@ -70,6 +70,8 @@ def run(case: Case, folder: Path) -> Outcome:
     ]
     if _files(folder) != before:
         outcome.wrong.append("something else was written or changed")
+    if reading():
+        outcome.wrong.append("a process was left behind")
     if outcome.peak > MEMORY_GB * 1e9:
         outcome.wrong.append(f"{outcome.peak / 1e9:.2f} GB of memory")
     if outcome.seconds > SECONDS:
@@ -153,30 +155,37 @@ def _logged() -> Iterator[list[str]]:
 
 @contextmanager
 def peak_memory() -> Iterator[Callable[[], int]]:
-    """The most bytes that a child held which was given to this thread, looked at every few milliseconds."""
-    most, over, mine = [0], threading.Event(), threading.get_ident()
-    take = sandbox._take
+    """The most bytes that a reading child of this process held, looked at every few milliseconds."""
+    most, over = [0], threading.Event()
 
-    def watched() -> tuple:
-        child, errors = take()
-        if threading.get_ident() == mine:
-            threading.Thread(target=follow, args=(child.pid,), daemon=True).start()
-        return child, errors
-
-    def follow(pid: int) -> None:
-        status = Path(f"/proc/{pid}/status")
-        while not over.is_set():
-            try:
-                line = next(one for one in status.read_text().splitlines() if one.startswith("VmHWM"))
-            except (OSError, StopIteration):
-                return
-            most[0] = max(most[0], int(line.split()[1]) * 1024)
-            over.wait(0.005)
+    def follow() -> None:
+        while not over.wait(0.004):
+            most[0] = max(most[0], *map(_peak, reading()), 0)
 
     if sys.platform.startswith("linux"):
-        sandbox._take = watched
+        threading.Thread(target=follow, daemon=True).start()
     try:
         yield lambda: most[0]
     finally:
-        sandbox._take = take
         over.set()
+
+
+def reading() -> list[int]:
+    """The processes that read files for this one now."""
+    keeper = sandbox.nursery()._process
+    if keeper is None:
+        return []
+    try:
+        return [
+            int(pid) for pid in Path(f"/proc/{keeper.pid}/task/{keeper.pid}/children").read_text().split()
+        ]
+    except OSError:
+        return []
+
+
+def _peak(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")), 0)

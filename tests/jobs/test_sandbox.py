@@ -13,6 +13,7 @@ import pytest
 
 from dynamics.errors import FileError, Stopped
 from jobs import landlock, sandbox
+from jobs.nursery import Nursery
 from jobs.sandbox import ingest
 from tests.hostile import battery, bombs
 from tests.hostile.battery import CANARY, N, edited, honest
@@ -20,10 +21,10 @@ from tests.hostile.battery import CANARY, N, edited, honest
 
 @pytest.fixture(scope="module", autouse=True)
 def _ready():
-    """Keep a child ready, as the workers do."""
-    sandbox.warm()
+    """Keep a nursery ready, as the workers do."""
+    sandbox.nursery().warm()
     yield
-    sandbox._drop()
+    sandbox.nursery().close()
 
 
 def children_of_this_process():
@@ -97,35 +98,25 @@ def test_the_user_can_stop_it(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("code", "words"),
+    ("toy", "words"),
     [
-        ("import os; os.kill(os.getpid(), 11)", "damaged"),
-        ("import os; os.kill(os.getpid(), 9)", "more than 1.5 GB of memory"),
-        ("import os; os.abort()", "damaged"),
-        ("raise RuntimeError('/srv/secret/path')", "damaged"),
-        ("print('not json'); print('[1]')", "damaged"),
+        ({"signal": 11}, "damaged"),
+        ({"signal": 9}, "more than 1.5 GB of memory"),
+        ({"signal": 6}, "damaged"),
+        ({"fail": "/srv/secret/path"}, "damaged"),
+        ({"say": "not json\n[1]"}, "damaged"),
     ],
 )
-def test_a_child_that_dies_is_explained(tmp_path, monkeypatch, caplog, code, words):
-    def start():
-        errors = (tmp_path / "errors").open("w+b")
-        return (
-            subprocess.Popen(
-                [sys.executable, "-c", code],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                start_new_session=True,
-            ),
-            errors,
-        )
-
-    monkeypatch.setattr(sandbox, "_take", start)
+def test_a_child_that_dies_is_explained(tmp_path, monkeypatch, caplog, toy, words):
+    environment = {"PATH": os.environ["PATH"], "TOY": json.dumps(toy)}
+    toys = Nursery("tests.jobs.toy_orders", folder=sandbox.ROOT, environment=environment)
+    monkeypatch.setattr(sandbox, "nursery", lambda: toys)
     with pytest.raises(FileError, match=words) as caught:
         ingest(honest(tmp_path / "a.h5ad"), tmp_path / "b.h5ad")
     assert "secret" not in str(caught.value)
     assert "Traceback" not in str(caught.value)
-    if "RuntimeError" in code:
+    toys.close()
+    if "fail" in toy:
         number = str(caught.value).rpartition("under ")[2].rstrip(".)")
         assert number in caplog.text
         assert "/srv/secret/path" in caplog.text
@@ -134,14 +125,6 @@ def test_a_child_that_dies_is_explained(tmp_path, monkeypatch, caplog, code, wor
 def test_the_child_sees_no_secrets_of_the_server(monkeypatch):
     monkeypatch.setenv("SERVER_TOKEN", CANARY)
     assert CANARY not in sandbox._environment().values()
-
-
-def test_a_kept_child_that_died_is_replaced(tmp_path):
-    sandbox.warm()
-    spare, _ = sandbox._spare[0]
-    spare.kill()
-    spare.wait()
-    assert ingest(honest(tmp_path / "a.h5ad"), tmp_path / "b.h5ad")["n_cells"] == N
 
 
 @pytest.mark.skipif(landlock.version() == 0, reason="this system has no Landlock")
