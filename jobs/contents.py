@@ -119,9 +119,11 @@ def _damage(dataset: h5d.DatasetID) -> str:
     """What is wrong with the stored values of an array; empty where nothing is."""
     layout = dataset.get_create_plist()
     count = dataset.get_space().get_simple_extent_npoints()
-    if count and not dataset.get_storage_size() and layout.get_layout() != h5d.COMPACT:
+    if not count or layout.get_layout() == h5d.COMPACT:
+        return ""
+    if _has_gaps(dataset, layout) and not _is_filled(layout):
         return "its values were never written"
-    if layout.get_layout() != h5d.CHUNKED or not count:
+    if layout.get_layout() != h5d.CHUNKED:
         return ""
     filters = tuple(layout.get_filter(k)[0] for k in range(layout.get_nfilters()))
     pointer = 8 + h5i.get_file_id(dataset).get_create_plist().get_sizes()[0]
@@ -129,6 +131,22 @@ def _damage(dataset: h5d.DatasetID) -> str:
     infos: list[Any] = []
     dataset.chunk_iter(infos.append)
     return next((wrong for info in infos if (wrong := blocks.damage(dataset, info))), "")
+
+
+def _has_gaps(dataset: h5d.DatasetID, layout: h5py.h5p.PropDCID) -> bool:
+    """Whether some values of an array have no place in the file."""
+    if not dataset.get_storage_size():
+        return True
+    if layout.get_layout() != h5d.CHUNKED:
+        return False
+    n_blocks = prod(-(-n // block) for n, block in zip(dataset.shape, layout.get_chunk(), strict=True))
+    return dataset.get_num_chunks() < n_blocks
+
+
+def _is_filled(layout: h5py.h5p.PropDCID) -> bool:
+    """Whether values that were never written read as a known filler and not as whatever lies in memory."""
+    is_known = layout.fill_value_defined() != h5d.FILL_VALUE_UNDEFINED
+    return is_known and layout.get_fill_time() != h5d.FILL_TIME_NEVER
 
 
 def stored_size(kind: h5t.TypeID, pointer: int = 16) -> int:
@@ -151,9 +169,18 @@ def text(value: object) -> str:
 
 def is_matrix(group: h5g.GroupID, names: set[bytes]) -> bool:
     """Whether a group says that it is, or is laid out as, a sparse matrix."""
-    attributes = h5py.Group(group).attrs
-    said = text(attributes.get("encoding-type", attributes.get("h5sparse_format", "")))[:3]
-    return said in ("csr", "csc") or ({b"data", b"indices", b"indptr"} <= names and bool(said))
+    said = _said(h5py.Group(group))
+    return said[:3] in ("csr", "csc") or (
+        {b"data", b"indices", b"indptr"} <= names and said not in ("", "dict")
+    )
+
+
+def _said(group: h5py.Group) -> str:
+    """What a group says that it is; R writes a single text as a list of one."""
+    said = group.attrs.get("encoding-type", group.attrs.get("h5sparse_format", ""))
+    if isinstance(said, np.ndarray) and said.size == 1:
+        said = said.ravel()[0]
+    return text(said)
 
 
 class Matrix:
@@ -184,11 +211,14 @@ class Matrix:
         """Rows or columns that `indptr` counts, and those that `indices` point to."""
         attributes = self.group.attrs
         shape = np.asarray(attributes.get("shape", attributes.get("h5sparse_shape", ())))
-        if shape.shape != (2,) or shape.dtype.kind not in "iu" or int(shape.min()) < 0:
+        if (
+            shape.shape != (2,)
+            or shape.dtype.kind not in "iuf"
+            or not np.all((shape >= 0) & (shape % 1 == 0))
+        ):
             self._refuse("does not say how many rows and columns it has")
         rows, columns = (int(n) for n in shape)
-        said = text(attributes.get("encoding-type", attributes.get("h5sparse_format", "")))
-        return (columns, rows) if said.startswith("csc") else (rows, columns)
+        return (columns, rows) if _said(self.group).startswith("csc") else (rows, columns)
 
     def _check_starts(self, major: int) -> None:
         starts, entries = self.group["indptr"], self.group["indices"].shape[0]
