@@ -1,5 +1,6 @@
 """The tables of an h5ad file column by column, as every program since anndata 0.6 wrote them."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -60,10 +61,10 @@ def read_frame(
     key = _index_key(element)
     index = _index(element, key, notes, n_rows=n_rows, damaged=damaged)
     columns: dict[str, Any] = {}
-    for name in _order(element, key, table, notes):
+    for name, path in _order(element, key, table, notes).items():
         try:
-            _sound(f"{element.name.rstrip('/')}/{name}", damaged)
-            columns[name] = _fitted(_column(element, name, notes), len(index))
+            _sound(f"{element.name.rstrip('/')}/{path}", damaged)
+            columns[name] = _fitted(_column(element, path, notes), len(index))
         except READ_ERRORS as problem:
             why = str(problem) if isinstance(problem, Column) else "it is stored in an unknown way"
             notes.append(_left_out(name, table, why))
@@ -150,13 +151,14 @@ def numbered(name: str, notes: list[Finding], n_rows: int | None) -> pd.Index:
     return pd.Index([str(k) for k in range(n_rows)], dtype=object)
 
 
-def _order(group: h5py.Group, key: str | None, table: str, notes: list[Finding]) -> list[str]:
-    """The columns as the table lists them, then those that it does not list."""
+def _order(group: h5py.Group, key: str | None, table: str, notes: list[Finding]) -> dict[str, str]:
+    """Where each column lies: the columns as the table lists them, then those that it does not list."""
     said = next((group.attrs[name] for name in ("column-order", "column_order") if name in group.attrs), ())
     said = () if isinstance(said, h5py.Empty) else np.atleast_1d(np.asarray(said, dtype=object))
-    order = list(dict.fromkeys(text(name) for name in said))
-    known = _paths(group)
-    gone = [name for name in order if name not in known]
+    known = [path for path in _paths(group) if path != key]
+    order = {text(name): re.sub("/+", "/", text(name)).strip("/") for name in said}  # so HDF5 reads paths
+    order = {name: path for name, path in order.items() if path != key}
+    gone = [name for name, path in order.items() if path not in known]
     if gone:
         notes.append(
             warning(
@@ -165,13 +167,13 @@ def _order(group: h5py.Group, key: str | None, table: str, notes: list[Finding])
                 "If you need them, write the file again from the program that made it.",
             )
         )
-    order = [name for name in order if name in known and name != key]
-    others = [name for name in known if name not in order and name != key]
+    order = {name: path for name, path in order.items() if path in known}
+    others = [path for path in known if path not in order.values()]
     if others and order:
         notes.append(
             note("unlisted-column", f"{table} holds columns that it does not list: {listed(others)}.")
         )
-    return order + others
+    return order | {path: path for path in others}
 
 
 def _paths(group: h5py.Group, prefix: str = "") -> list[str]:

@@ -48,7 +48,7 @@ def sniff(path: str | Path) -> str:
     """
     path = Path(path)
     head = _read_head(path)
-    if head.startswith(HDF5) or _after_user_block(head):
+    if head.startswith(HDF5) or _after_user_block(path):
         return _outline(path)
     raise FileError(_named(head))
 
@@ -79,9 +79,17 @@ def _read_head(path: Path) -> bytes:
         return file.read(HEAD)
 
 
-def _after_user_block(head: bytes) -> bool:
-    """Whether HDF5 starts after a user block of 512, 1024 or 2048 bytes."""
-    return any(head[at : at + len(HDF5)] == HDF5 for at in (512, 1024, 2048))
+def _after_user_block(path: Path) -> bool:
+    """Whether HDF5 starts after a user block, whose length is 512 bytes or a doubling of that."""
+    n_bytes = path.stat().st_size
+    with path.open("rb") as file:
+        at = 512
+        while at < n_bytes:
+            file.seek(at)
+            if file.read(len(HDF5)) == HDF5:
+                return True
+            at *= 2
+    return False
 
 
 def _outline(path: Path) -> str:

@@ -17,6 +17,7 @@ from h5py import h5d, h5g, h5i, h5t, h5z
 from dynamics.errors import FileError
 from dynamics.findings import quoted
 
+LZF = 32000
 CHECKSUM_BYTES = 4
 SLACK = 1024
 """Bytes by which a block may be larger than its values when they could not be compressed."""
@@ -69,6 +70,8 @@ class _Blocks:
     """Bytes of one block when unpacked."""
     filters: tuple[int, ...]
     """In the order in which they were applied."""
+    width: int = 1
+    """Bytes of one value."""
 
     def damage(self, dataset: h5d.DatasetID, info: Any) -> str:
         """What is wrong with one block; empty where nothing is."""
@@ -88,21 +91,31 @@ class _Blocks:
     def _unpacks(self, stored: bytes, mask: int) -> bool:
         """Whether a block unpacks to the right number of bytes."""
         used = [code for k, code in enumerate(self.filters) if not mask >> k & 1]
-        expected = self.n_bytes
-        sizes = []  # what each filter, when undone, must give
+        expected: int | None = self.n_bytes
+        sizes = []  # what each filter, when undone, must give; None after compression, where nobody knows
         for code in used:
             sizes.append(expected)
-            expected += CHECKSUM_BYTES if code == h5z.FILTER_FLETCHER32 else 0
+            if expected is not None:
+                expected += CHECKSUM_BYTES if code == h5z.FILTER_FLETCHER32 else 0
+            expected = None if code in (h5z.FILTER_DEFLATE, LZF) else expected
         data: bytes | memoryview = memoryview(stored)
         for code, size in reversed(list(zip(used, sizes, strict=True))):
             if code == h5z.FILTER_FLETCHER32:
                 data = data[:-CHECKSUM_BYTES]
-                continue  # of what was compressed before, only the unpacked size is known
-            if code == h5z.FILTER_DEFLATE:
+            elif code == h5z.FILTER_DEFLATE:
                 data = inflated(data, size)
-            if len(data) != size:
+            elif size is None:
+                data = _unshuffled(data, self.width)
+            if size is not None and len(data) != size:
                 return False
         return True
+
+
+def _unshuffled(data: bytes | memoryview, width: int) -> bytes:
+    """Bytes in their own order again, after those of each place in a value were put together."""
+    whole = len(data) // width * width
+    values = np.frombuffer(data, np.uint8)
+    return values[:whole].reshape(width, -1).T.tobytes() + values[whole:].tobytes()
 
 
 def inflated(data: bytes | memoryview, size: int) -> bytes:
@@ -127,7 +140,8 @@ def _damage(dataset: h5d.DatasetID) -> str:
         return ""
     filters = tuple(layout.get_filter(k)[0] for k in range(layout.get_nfilters()))
     pointer = 8 + h5i.get_file_id(dataset).get_create_plist().get_sizes()[0]
-    blocks = _Blocks(prod(layout.get_chunk()) * stored_size(dataset.get_type(), pointer), filters)
+    width = stored_size(dataset.get_type(), pointer)
+    blocks = _Blocks(prod(layout.get_chunk()) * width, filters, width)
     infos: list[Any] = []
     dataset.chunk_iter(infos.append)
     return next((wrong for info in infos if (wrong := blocks.damage(dataset, info))), "")
