@@ -5,7 +5,7 @@ import pytest
 from dynamics.inspect import inspect
 from dynamics.read import read_h5ad, read_notes, write_h5ad
 from jobs.precheck import check
-from tests.hostile import honest, honest_layouts, honest_matrices, honest_tables  # noqa: F401 the catalogue
+from tests.hostile import honest, honest_arrays, honest_layouts, honest_matrices, honest_tables  # noqa: F401
 from tests.hostile.compare import same
 
 
