@@ -249,12 +249,13 @@ def left_aside(file: h5py.File) -> list[Finding]:
     ]
 
 
-def unwritten(file: h5py.File) -> list[Finding]:
-    """Notes on arrays that were declared but never written: each of their values is the filler."""
+def unwritten(file: h5py.File, damaged: Mapping[str, str]) -> list[Finding]:
+    """Notes on sound arrays that were declared but never written: each of their values is the filler."""
     found: list[str] = []
 
     def visit(name: str, element: Any) -> None:
-        if isinstance(element, h5py.Dataset) and element.shape is not None and element.size:
+        is_array = isinstance(element, h5py.Dataset) and element.shape is not None and element.size
+        if is_array and element.name not in damaged:
             is_compact = element.id.get_create_plist().get_layout() == h5py.h5d.COMPACT
             if not is_compact and not element.id.get_storage_size():
                 found.append(name)

@@ -58,15 +58,22 @@ def genes(file: h5py.File, notes: list[Finding], damaged: Mapping[str, str]) -> 
     return pd.DataFrame(index=pd.Index([], dtype=object)) if var is None else var
 
 
-def expression(file: h5py.File, n_obs: int, notes: list[Finding], damaged: Mapping[str, str]) -> Expression:
+def expression(
+    file: h5py.File, tables: AnnData, notes: list[Finding], damaged: Mapping[str, str]
+) -> Expression:
     """X with its genes, layers, and `raw` as a data set of its own; where X is missing, what stands in.
+
+    Parameters
+    ----------
+    tables
+        Cells and genes as they were read.
 
     Raises
     ------
     FileError
         X, or what must stand in for it, is damaged or does not fit the tables.
     """
-    var = genes(file, [], damaged)
+    n_obs, var = tables.n_obs, tables.var
     has_x = _is_there(file, "X")
     if has_x and not (0 in matrix_shape(file["X"]) and not len(var)):
         whole("/X", damaged)
@@ -150,6 +157,8 @@ def fitting(
         It has another shape, holds no numbers, or contradicts itself.
     """
     kind, found = _layout(element, shape, name, notes)
+    if kind is None and isinstance(element, h5py.Group):
+        read_matrix(element, notes)  # says what is wrong with it
     is_vector = len(found) == 1 and 1 in shape and found[0] == prod(shape)
     is_turned = found == shape[::-1] and found != shape
     if found != shape and not is_vector and not is_turned:

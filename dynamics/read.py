@@ -66,11 +66,12 @@ def read_h5ad(path: str | Path, *, damaged: Mapping[str, str] | None = None) -> 
     """
     damaged = damaged or {}
     with opened(path) as file:
-        notes = unwritten(file)
+        notes = unwritten(file, damaged)
         adata = _tables(file, notes, damaged)
-        found = expression(file, adata.n_obs, notes, damaged)
+        found = expression(file, adata, notes, damaged)
         uns, obsm = adata.uns, dict(adata.obsm)
-        adata = AnnData(X=found.matrix, obs=adata.obs, var=found.var, uns=uns, obsm=obsm, raw=found.raw)
+        adata = AnnData(X=found.matrix, obs=adata.obs, var=found.var, obsm=obsm, raw=found.raw)
+        adata.uns.update(uns)  # on the way in, anndata would move parts of it elsewhere
         for name, values in found.layers.items():
             adata.layers[name] = values
         for name, values in _matching(file, "varm", adata.var_names, notes, damaged):

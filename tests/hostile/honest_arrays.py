@@ -62,7 +62,17 @@ _states("complex", UMAP + 1j, key="waves")
 _states("three-dimensional", np.zeros((N, 2, 3)), key="images")
 _states("no columns", np.zeros((N, 0)), key="X_none")
 _states("500 columns", np.random.default_rng(4).normal(size=(N, 500)), key="X_scVI")
-for _odd in ("umap", "UMAP", "X umap", "a/b", "细胞", "![](http://h/p)", "x\n\x1by", "<a href='x'>", "n" * 300):
+for _odd in (
+    "umap",
+    "UMAP",
+    "X umap",
+    "a/b",
+    "细胞",
+    "![](http://h/p)",
+    "x\n\x1by",
+    "<a href='x'>",
+    "n" * 300,
+):
     _states(f"named {_odd[:20]!r}", UMAP, key=_odd.replace("//", "/"))
 
 
@@ -167,7 +177,9 @@ def like_a_matrix(file):
 @case("uns: a huge entry")
 def huge_uns(file):
     modern(file)
-    file["uns"].create_dataset("x", data=np.arange(9_000_000, dtype="f8") % 7, chunks=(500_000,), compression="lzf")
+    file["uns"].create_dataset(
+        "x", data=np.arange(9_000_000, dtype="f8") % 7, chunks=(500_000,), compression="lzf"
+    )
     return Truth(obs=days(), without=("uns/x",), said=("large-uns",))
 
 
@@ -251,7 +263,7 @@ def never_filled(file):
     h5py.h5d.create(file["obsm"].id, b"y", kind, space, layout)
     file["obsm/y"][:20] = 1
     without = ("x", "obsm/y")
-    said = ("damaged-element", "unreadable-column", "unlisted-column", "never-written")
+    said = ("damaged-element", "unreadable-column", "unlisted-column")
     return Truth(obs=days(), without=without, said=said)
 
 

@@ -145,7 +145,9 @@ def _seven(file: h5py.File, *, reference: bool = True, ordered: object = False) 
 @case("anndata 0.7")
 def seven(file):
     _seven(file)
-    return Truth(obs=days() | {"type": WORDS}, ordered={"type": TYPES}, obsm={"X_umap": UMAP}, times=DAY_ORDER)
+    return Truth(
+        obs=days() | {"type": WORDS}, ordered={"type": TYPES}, obsm={"X_umap": UMAP}, times=DAY_ORDER
+    )
 
 
 @case("anndata 0.7, ordered categories")

@@ -117,17 +117,31 @@ COMMON = {
     "256 categories in one byte": _levels(
         (K + 196).astype("u1"), [str(k) for k in range(256)], [str(k + 196) for k in K]
     ),
-    "number categories": _levels((K % 3).astype("i1"), np.array([0.5, 2, -1]), [[0.5, 2, -1][k % 3] for k in K]),
+    "number categories": _levels(
+        (K % 3).astype("i1"), np.array([0.5, 2, -1]), [[0.5, 2, -1][k % 3] for k in K]
+    ),
     "yes/no categories": _levels((K % 2).astype("i1"), np.array([False, True]), (K % 2).tolist()),
     "unused categories": _levels((K % 2).astype("i1"), WORDS, [WORDS[k % 2] for k in K]),
     "an empty text as category": _levels((K % 2).astype("i1"), ["", "a"], [["", "a"][k % 2] for k in K]),
     "categories for no cell": _levels(np.full(N, -1, "i1"), np.array([], "S1"), [None] * N),
     "ordered as text": _levels((K % 3).astype("i1"), WORDS, [WORDS[k % 3] for k in K], ordered="TRUE"),
-    "ordered as a list of one": _levels((K % 3).astype("i1"), WORDS, [WORDS[k % 3] for k in K], ordered=[True]),
+    "ordered as a list of one": _levels(
+        (K % 3).astype("i1"), WORDS, [WORDS[k % 3] for k in K], ordered=[True]
+    ),
 }
 for _name, _put in COMMON.items():
     case(f"column: {_name}")(_with(x=_put))
-for _odd in ("a/b", "a/b/c", "ä ö 细胞", "with\nbreak", "![](http://h/p.png)", "<b>x</b>", "=1+1", "n" * 900, "..."):
+for _odd in (
+    "a/b",
+    "a/b/c",
+    "ä ö 细胞",
+    "with\nbreak",
+    "![](http://h/p.png)",
+    "<b>x</b>",
+    "=1+1",
+    "n" * 900,
+    "...",
+):
     case(f"column named {_odd[:20]!r}")(_with(**{_odd: COMMON["categories"]}))
 
 
@@ -361,6 +375,11 @@ for _key in ("index", "rownames", "obs_names", "barcodes", "CellID"):
 def gene_columns(file):
     modern(file)
     del file["var"]
-    table(file, "var", [f"ENSG{k:011}" for k in range(G)], {"gene_symbols": np.array(GENES), "ok": np.arange(G) > 3})
+    table(
+        file,
+        "var",
+        [f"ENSG{k:011}" for k in range(G)],
+        {"gene_symbols": np.array(GENES), "ok": np.arange(G) > 3},
+    )
     genes = [f"ENSG{k:011}" for k in range(G)]
     return Truth(genes=genes, obs=days(), var={"gene_symbols": GENES, "ok": (np.arange(G) > 3).tolist()})

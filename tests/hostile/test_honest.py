@@ -5,8 +5,23 @@ import pytest
 from dynamics.inspect import inspect
 from dynamics.read import read_h5ad, read_notes, write_h5ad
 from jobs.precheck import check
-from tests.hostile import honest, honest_arrays, honest_layouts, honest_matrices, honest_tables  # noqa: F401
+from tests.hostile import (
+    honest,
+    honest_arrays,
+    honest_layouts,
+    honest_matrices,
+    honest_tables,
+    honest_writers,
+)
 from tests.hostile.compare import same
+
+FILLED_BY = (honest_arrays, honest_layouts, honest_matrices, honest_tables, honest_writers)
+
+
+def test_the_catalogue_is_whole():
+    makers = {make.__module__ for make in honest.CASES.values()}
+    assert makers == {module.__name__ for module in FILLED_BY}
+    assert len(honest.CASES) > 250
 
 
 @pytest.mark.parametrize("name", honest.CASES)
