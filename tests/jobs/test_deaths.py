@@ -1,4 +1,4 @@
-"""Whoever dies, and wherever: what stands in several files is never half changed, and leaves nothing behind."""
+"""Whoever dies, and wherever: what stands in several files is never half changed; what is left is swept."""
 
 import json
 import os
