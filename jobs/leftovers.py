@@ -28,11 +28,13 @@ def sweep(home: Path, journal: Journal, *, alone: bool) -> int:
         All that works on this home runs on this machine, so that a process which is not there is dead.
         Otherwise only what is older than an hour goes.
     """
-    jobs = {row["id"]: row["state"] for row in journal.rows(hidden=None, limit=10**6)}
+    rows = journal.rows(hidden=None, limit=10**6)
+    jobs = {row["id"]: row["state"] for row in rows}
+    sources = {row["params"].get("source") for row in rows if row["state"] in (*WAITING, *AT_WORK)}
     gone = 0
     for owner in ("", *people.all_owners(home)):
         place = people.folder(home, owner)
-        for path in [*_unwritten(place, alone=alone), *_of_jobs(place, jobs)]:
+        for path in [*_unwritten(place, alone=alone), *_of_jobs(place, jobs), *_uploads(place, sources)]:
             gone += _removed(path)
         gone += sum(_sorted_in(path, place / "trash") for path in _beside_no_model(place / "models"))
     if gone:
@@ -69,6 +71,13 @@ def _of_jobs(place: Path, jobs: dict[str, str]) -> Iterator[Path]:
             yield folder
         elif jobs.get(folder.name) not in (*WAITING, *AT_WORK) and _older(folder / "dataset", HOUR_S):
             yield folder / "dataset"
+
+
+def _uploads(place: Path, sources: set[str | None]) -> Iterator[Path]:
+    """Give uploads of which nothing came, other than those that a job still has to open."""
+    for path in place.glob("uploads/*"):
+        if _older(path, DAY_S) and str(path) not in sources:
+            yield path
 
 
 def _beside_no_model(models: Path) -> Iterator[Path]:

@@ -291,9 +291,17 @@ def _limit(memory: int, seconds: int) -> bool:
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
     try:
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+        resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))  # in place of the worker's own
     except (OSError, ValueError):  # macOS knows the name only
         return False
     return True
+
+
+def _end_with(parent: int) -> None:
+    """End this process when the one that started it is gone."""
+    while os.getppid() == parent:
+        time.sleep(POLL)
+    os._exit(1)
 
 
 def _refuse_damaged(damaged: Mapping[str, str]) -> None:
@@ -312,6 +320,9 @@ def _read(
     libraries = {Path(sys.prefix), Path(sys.base_prefix), *(ROOT / name for name in ("dynamics", "jobs"))}
     system = {Path(name) for name in ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/share/zoneinfo")}
     confined = landlock.restrict(read=[source, *libraries, *system], write=[target.parent])
+    threading.Thread(
+        target=_end_with, args=(os.getppid(),), daemon=True
+    ).start()  # confined, as started after
     say({"fraction": 0.1, "message": "Checking that the file is safe to open"})
     _refuse_damaged(check(source))
     say({"fraction": 0.25, "message": "Reading cells, genes and values"})
