@@ -130,6 +130,7 @@ def _settled(jobs: client.Jobs, id: str) -> bool:
 def cancels(home: Path, n: int, found: Findings, *, params: Mapping) -> dict[str, list[tuple[float, float]]]:
     """Stop jobs of all kinds at random moments; return seconds to "stopped" and to a free processor."""
     rng, jobs = random.Random(1), client.Jobs(home)
+    client.stop_service(home)
     client.ensure_service(home, workers=2, options=("--no-warm",), wait_s=120)
     seconds: dict[str, list[tuple[float, float]]] = {}
     for number in range(n):

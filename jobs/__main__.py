@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dynamics.errors import DynamicsError
 from jobs import logs
+from jobs.journal import NO_ROOM
 from jobs.service import serve
 
 WARM_VARIABLE = "DRIFTSCOPE_WARM"
@@ -43,6 +44,11 @@ def main(arguments: list[str] | None = None) -> int:
         )
     except DynamicsError as error:
         sys.stderr.write(f"error: {error}\n")
+        return 2
+    except OSError as error:
+        sys.stderr.write(
+            f"error: The folder {given.home} cannot be used ({error.strerror or error}). {NO_ROOM}\n"
+        )
         return 2
     return 0
 

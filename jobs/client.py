@@ -12,7 +12,7 @@ from pathlib import Path
 from dynamics.disk import make_folder
 from dynamics.errors import JobError
 from jobs import outputs, people, process, quotas, tasks
-from jobs.journal import AT_WORK, OVER, WAITING, Journal
+from jobs.journal import AT_WORK, NO_ROOM, OVER, WAITING, Journal
 from jobs.workspace import new_id
 
 BEAT_S = 5.0
@@ -125,6 +125,8 @@ class Jobs:
         try:
             make_folder(self.folder(id), mode=0o700)
             added = self.journal.add(id, task=task, title=title or known.title, most=most, **about)
+        except OSError as error:
+            raise JobError(f"The job cannot be put down ({error.strerror}). {NO_ROOM}") from error
         finally:
             if not added:
                 shutil.rmtree(self.folder(id), ignore_errors=True)
