@@ -248,6 +248,7 @@ def _limit(memory: int, seconds: int) -> bool:
     resource.setrlimit(resource.RLIMIT_CPU, (processor, processor + 5))
     try:
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+        resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))  # in place of the worker's own
     except (OSError, ValueError):  # macOS knows the name only
         return False
     return True

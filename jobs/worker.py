@@ -18,6 +18,7 @@ import distributed
 
 from dynamics import faults
 from dynamics.errors import DynamicsError, Stopped
+from jobs import memory, pieces
 from jobs.workspace import write_json
 
 TOPIC = "driftscope-progress"
@@ -28,13 +29,17 @@ KEPT_FIGURES = 60
 NICENESS = 10
 LOGGED = ("dynamics", "models", "jobs", "py.warnings")
 
+BEGUN = "begun"
+"""File in the folder of a job with the token of the attempt that a worker has begun."""
+
 _stopped: set[str] = set()
 _renewed: dict[str, float] = {}
 
 
 def dask_setup(worker: distributed.Worker) -> None:
-    """Let pages go first: Dask calls this once in each local worker."""
+    """Let pages go first, and bound the memory: Dask calls this once in each local worker."""
     os.nice(NICENESS)
+    memory.bound(worker.memory_manager.memory_limit)
 
 
 def stop(token: str) -> None:
@@ -128,8 +133,10 @@ def run(target: str, params: Mapping, folder: str, *, token: str, lease_s: float
             f"The worker on {host} cannot see the workspace folder {place.parents[1]}. Workers on other "
             "machines need it under the same path (a shared disk); choose such a folder with --home."
         )
+    (place / BEGUN).write_text(token)
     worker = distributed.get_worker()
-    with _log_file(place / "log.txt") as log:
+    memory.forget_peak()
+    with _log_file(place / "log.txt") as log, pieces.of_job(token):
         reporter = Reporter(token, lambda message: worker.log_event(TOPIC, message), log, lease_s=lease_s)
         outcome = _outcome(target, params, place, reporter, log)
     _stopped.discard(token)
@@ -150,10 +157,10 @@ def _outcome(target: str, params: Mapping, folder: Path, reporter: Reporter, log
     except DynamicsError as error:
         log(f"Failed: {error}")
         return _failed(str(error))
-    except MemoryError:
-        log(traceback.format_exc())
-        return _failed("The job ran out of memory. Try fewer cells or genes, or a machine with more memory.")
     except Exception as error:
+        if memory.is_lack(error):
+            log(traceback.format_exc())
+            return _failed(memory.words(memory.limit(), memory.peak(), asked=str(error)))
         ended = unexpected(error)
         log(ended.get("traceback") or traceback.format_exc())
         return ended
@@ -168,13 +175,23 @@ def unexpected(error: BaseException) -> dict:
     number = secrets.token_hex(4).upper()
     words = f"Something unexpected went wrong (error {number}). The log of the job holds the details."
     text = "".join(traceback.format_exception(error))
-    return _failed(words) | {"traceback": f"error {number}\n{text}"}
+    return _failed(words) | {"traceback": f"error {number}\n{text}", "number": number}
+
+
+def has_begun(folder: Path, token: str) -> bool:
+    """Say whether a worker has begun with this attempt."""
+    try:
+        return (folder / BEGUN).read_text() == token
+    except OSError:
+        return False
 
 
 def read_result(folder: Path) -> dict | None:
-    """Return the result of the job in this folder; None where there is none."""
-    path = folder / RESULT
-    return json.loads(path.read_bytes()) if path.exists() else None
+    """Return the result of the job in this folder; None where there is none that can be read."""
+    try:
+        return json.loads((folder / RESULT).read_bytes())
+    except (OSError, ValueError):
+        return None
 
 
 def _failed(error: str) -> dict:
