@@ -12,7 +12,7 @@ import numpy as np
 from dynamics import gene_states, read, roles
 from dynamics.errors import DataError, FileError, SettingsError
 from jobs import precheck, remote
-from jobs.terminal import progress_line
+from jobs.terminal import progress_line, say
 from models import checkpoint, fitting
 from models.config import TrainConfig, from_assignments
 from models.methods import find, usual_members
@@ -57,6 +57,7 @@ def opened(path: Path) -> "AnnData":
 def opened_with_model(options: argparse.Namespace) -> tuple:
     """Open data and model, and make sure that they fit."""
     model = checkpoint.load(options.model)
+    say(options, *(f"warning: {one}" for one in model.summary["warnings"]))
     adata = opened(options.file)
     if model.rep == gene_states.REP:
         gene_states.with_gene_states(adata, roles.detect(adata))

@@ -26,7 +26,7 @@ def show(options: argparse.Namespace, content: Mapping, lines: Sequence[str]) ->
 
 def say(options: argparse.Namespace, *lines: str) -> None:
     """Print to standard output, unless it is kept for JSON or for silence."""
-    if not options.quiet and options.json != "-":
+    if lines and not options.quiet and options.json != "-":
         print(*lines, sep="\n")
 
 

@@ -36,6 +36,12 @@ def check_summary(summary: Mapping[str, Any], *, n_times: int) -> None:
         raise damaged("its summary speaks of another number of times")
 
 
+def learned_nothing(summary: Mapping[str, Any]) -> bool:
+    """Whether a network was trained and predicts no better than one mean velocity for all cells and times."""
+    reference = summary.get("reference_loss")
+    return summary["steps"] > 0 and reference is not None and not summary["final_loss"] < reference
+
+
 def is_whole(value: Any, *, most: int = MOST_CELLS) -> bool:
     """Whether a value is a whole number from 0."""
     return type(value) is int and 0 <= value < most

@@ -10,6 +10,7 @@ import streamlit as st
 from dynamics.errors import FileError, ModelError
 from jobs.workspace import ModelEntry
 from models import checkpoint
+from models.card import learned_nothing
 from ui import alarms, cache, comparing, files, nav, state, theme, trust, validating
 from ui.text import ago, count, duration, escape, size
 
@@ -33,7 +34,8 @@ def upload() -> None:
     _check_room(dropped.size)
     part = state.store().home / "uploads" / f"{secrets.token_hex(10)}.safetensors"
     name = _checked_name(part, dropped.getbuffer()) or Path(dropped.name).stem[:LONGEST_NAME]
-    entry = state.store().add_model(part, name=name, dataset=None)
+    about = {"learned_nothing": learned_nothing(checkpoint.read_card(part)["summary"])}
+    entry = state.store().add_model(part, name=name, dataset=None, about=about)
     state.notice(f"Added “{escape(entry.name)}”.")
     st.rerun()
 
@@ -69,6 +71,8 @@ def card(work: state.Workspace, entry: ModelEntry) -> None:
             _open_button(work, entry)
             _more(work, entry, known)
             comparing.tick(entry)
+        for warning in known["summary"]["warnings"]:
+            st.warning(escape(warning, limit=500), icon=":material/warning:")
         alarms.of_model(entry)
         validating.draw(entry, n_times=len(known["times"]["values"]))
 
