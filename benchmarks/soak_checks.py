@@ -133,8 +133,8 @@ def _readable(path: Path) -> int:
     if path.name != work_models.CHECKPOINT:
         checkpoint.load(path)
         return STEPS
-    header, table, content = container.read(path, container.STATE_KIND)
-    return int(container.checked_tensors(table, content, table, header)["step"])
+    header, table = container.read(path, container.STATE_KIND)
+    return int(container.checked_tensors(path, table, header)["step"])
 
 
 def model_of(jobs: client.Jobs, id: str) -> Path:

@@ -71,7 +71,7 @@ def show(options: argparse.Namespace, content: Mapping, lines: Sequence[str]) ->
 
 def say(options: argparse.Namespace, *lines: str) -> None:
     """Print to standard output, unless it is kept for JSON or for silence."""
-    if not options.quiet and options.json != "-":
+    if lines and not options.quiet and options.json != "-":
         parts = [part for line in lines for part in line.split("\n")]
         print(*map(printable, parts), sep="\n")
 

@@ -269,15 +269,15 @@ class Workspace:
         return self.model(id)
 
     def _read_model(self, path: Path) -> ModelEntry:
-        known = _read_json(path.with_suffix(".json")) or {}
-        return ModelEntry(
-            id=path.stem,
-            name=known.get("name", path.stem),
-            created=known.get("created", path.stat().st_mtime),
-            path=path,
-            dataset=known.get("dataset"),
-            about=known.get("about", {}),
-        )
+        known = _read_json(path.with_suffix(".json"))
+        known = known if isinstance(known, dict) else {}
+        usual = {"name": path.stem, "created": path.stat().st_mtime, "dataset": "", "about": {}}
+        kinds = {"name": str, "created": int | float, "dataset": str, "about": dict}
+        found = {
+            key: known[key] if isinstance(known.get(key), kinds[key]) else value
+            for key, value in usual.items()
+        }
+        return ModelEntry(id=path.stem, path=path, **{**found, "dataset": found["dataset"] or None})
 
     def _move_model(self, path: Path, folder: Path) -> None:
         """Move a model with what lies beside it: to the trash it goes first, out of it last."""
