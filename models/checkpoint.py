@@ -4,6 +4,7 @@ A file is read as if it came from a stranger: its header is checked against what
 written before a single tensor is looked at.
 """
 
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ def save(model: CellModel, path: Path) -> None:
     tensors |= {name: getattr(model, name) for name in ("shift", "scale", "low", "high")}
     if model.basis is not None:
         tensors |= {
-            "basis.genes": np.frombuffer("\n".join(model.basis.genes).encode(), np.uint8),
+            "basis.genes": np.frombuffer(_listed(model.basis.genes), np.uint8),
             "basis.loadings": np.asarray(model.basis.loadings, np.float32),
             "basis.mean": np.asarray(model.basis.mean, np.float32),
             "basis.r2": np.asarray(model.basis.r2, np.float32),
@@ -96,7 +97,7 @@ def _describe(model: CellModel) -> dict[str, Any]:
         "speeds": [float(speed) for speed in model.clock.speeds],
         "basis": None
         if basis is None
-        else {"n_genes": len(basis.genes), "gene_bytes": len("\n".join(basis.genes).encode())},
+        else {"n_genes": len(basis.genes), "gene_bytes": len(_listed(basis.genes))},
         "fingerprint": model.fingerprint,
         "summary": {name: value for name, value in model.summary.items() if name not in NOT_SAVED},
     }
@@ -222,11 +223,21 @@ def _axis(times: dict[str, Any]) -> TimeAxis:
     return TimeAxis(labels=labels, values=values, unit=take(times, "unit", str)[:40], n_cells=tuple(n_cells))
 
 
+def _listed(genes: Sequence[str]) -> bytes:
+    """Return names in lines; where one holds a line break, after NUL signs, which no name in h5ad holds."""
+    parted = any("\n" in gene for gene in genes)
+    return ("\0" + "\0".join(genes) if parted else "\n".join(genes)).encode()
+
+
+def _unlisted(text: str) -> tuple[str, ...]:
+    return tuple(text[1:].split("\0") if text.startswith("\0") else text.split("\n"))
+
+
 def _basis(header: dict[str, Any], tensors: dict[str, np.ndarray]) -> StateBasis | None:
     if header.get("basis") is None:
         return None
     try:
-        genes = tuple(tensors["basis.genes"].tobytes().decode().split("\n"))
+        genes = _unlisted(tensors["basis.genes"].tobytes().decode())
     except UnicodeDecodeError:
         raise damaged("its gene names are not text") from None
     if len(genes) != header["basis"]["n_genes"] or len(set(genes)) != len(genes):
