@@ -114,6 +114,8 @@ ODD = (
     "__proto__",
     "null",
 )
+TIMES = ("day 0 <b>x</b>", f"day 1 ![x](http://{ELSEWHERE}/t)", "day 2 %{y}")
+"""Labels of three times."""
 NAMES = (*MARKUP, *TEMPLATES, *STREAMLIT, *ADDRESSES, *MARKDOWN, *SHEETS, *ODD)
 FILE_NAMES = (
     f"![c](http:__{ELSEWHERE}_p.png).h5ad",
@@ -201,11 +203,7 @@ def files() -> dict[str, AnnData]:
         "sheets": cells(SHEETS[:6], seed=6),
         "odd": cells(ODD[:6], seed=7),
         "columns": cells(MARKDOWN[6:9], columns=columns, seed=8),
-        "times": cells(
-            TEMPLATES[3:6],
-            times=("day 0 <b>x</b>", "day 1 ![x](http://host.invalid/t)", "day 2 %{y}"),
-            seed=9,
-        ),
+        "times": cells(TEMPLATES[3:6], times=TIMES, seed=9),
     }
 
 
