@@ -21,7 +21,7 @@ PAGES = (
     *("start", "data", "train", "library", "validate", "flow", "trajectories", "fates", "genes"),
     *("regulation", "perturb", "landscape"),
 )
-READ = {"body", "label", "help", "text", "captions", "content", "title", "options", "tooltip", "error"}
+READ = {"body", "label", "help", "text", "captions", "content", "title", "options", "tooltip", "error", "format"}
 """Fields of the messages to the browser that are read as Markdown there."""
 PLAIN = {("Selectbox", "options"), ("Json", "body"), ("MultiSelect", "options"), ("Code", "code_text"), ("Html", "body")}
 DRAWN = {"text", "name", "title", "hovertext", "hovertemplate", "ticktext", "label", "customdata", "x", "y"}
@@ -92,7 +92,7 @@ def hostile(tmp_path_factory):
     adata = names.cells(names.MARKUP[:3], columns=columns, times=names.TIMES)
     roles = {"time_key": "day", "cell_type_key": columns["cell_type"], "batch_key": columns["batch"]}
     roles |= {"condition_key": columns["condition"], "clone_key": columns["clone"]}
-    roles |= {"time_values": dict(zip(names.TIMES, (0.0, 1.0, 2.0), strict=True)), "time_unit": "$d$"}
+    roles |= {"time_values": dict(zip(names.TIMES, (0.0, 1.0, 2.0), strict=True)), "time_unit": "$x^2$"}
     query = with_model(home, adata, config=config, **roles)
     home.rename_dataset(query["dataset"], names.MARKUP[4])
     home.rename_model(query["model"], names.MARKUP[0])
