@@ -21,9 +21,27 @@ PAGES = (
     *("start", "data", "train", "library", "validate", "flow", "trajectories", "fates", "genes"),
     *("regulation", "perturb", "landscape"),
 )
-READ = {"body", "label", "help", "text", "captions", "content", "title", "options", "tooltip", "error", "format"}
+READ = {
+    "body",
+    "label",
+    "help",
+    "text",
+    "captions",
+    "content",
+    "title",
+    "options",
+    "tooltip",
+    "error",
+    "format",
+}
 """Fields of the messages to the browser that are read as Markdown there."""
-PLAIN = {("Selectbox", "options"), ("Json", "body"), ("MultiSelect", "options"), ("Code", "code_text"), ("Html", "body")}
+PLAIN = {
+    ("Selectbox", "options"),
+    ("Json", "body"),
+    ("MultiSelect", "options"),
+    ("Code", "code_text"),
+    ("Html", "body"),
+}
 DRAWN = {"text", "name", "title", "hovertext", "hovertemplate", "ticktext", "label", "customdata", "x", "y"}
 ALL = {*NAMES, *TEMPLATES, *STREAMLIT}
 MARKDOWN = {name for name in ALL if set(name) & set("\\`*_[]<>!$#~|:&@") or "www." in name}
