@@ -95,7 +95,7 @@ def advanced(work: state.Workspace) -> None:
     """Draw the choice of solver, which `follow` reads, and how far to go beyond what was measured."""
     with st.expander("Advanced"):
         span = float(np.ptp(work.snapshots.axis.values))
-        unit = "" if work.snapshots.unit == "index" else f" {work.snapshots.unit}".replace("%", "%%")
+        unit = "" if work.snapshots.unit == "index" else " " + escape(work.snapshots.unit).replace("%", "%%")
         st.slider(
             "Follow beyond the measured times",
             0.0,
