@@ -12,6 +12,7 @@ from typing import IO
 
 from dynamics.field import Progress
 from dynamics.findings import printable
+from jobs import logs
 from jobs.workspace import default_home
 
 BAR = 24
@@ -24,7 +25,7 @@ class Log(RotatingFileHandler):
 
     def __init__(self) -> None:
         super().__init__(place(), maxBytes=LOG_BYTES, backupCount=1, delay=True)
-        self.setFormatter(logging.Formatter("%(asctime)s %(name)s: %(message)s"))
+        self.setFormatter(logs.Text(logs.PLAIN))
 
     def _open(self) -> IO[str]:
         Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -163,7 +163,8 @@ def _pump(pipe: IO[bytes], lines: "queue.Queue[bytes | None]") -> None:
 def _logged(errors: bytes) -> str:
     """Keep what the child wrote for the log; returns the number under which it is found there."""
     number = secrets.token_hex(3)
-    log.error("reading a file failed, number %s: %s", number, errors.decode("utf-8", "replace"))
+    story = {"error": number, "story": errors.decode("utf-8", "replace")}
+    log.error("Reading a file failed: error %s", number, extra=story)
     return number
 
 

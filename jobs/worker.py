@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import os
+import re
 import secrets
 import threading
 import time
@@ -18,7 +19,7 @@ import distributed
 
 from dynamics import faults
 from dynamics.errors import DynamicsError, Stopped
-from jobs import memory, pieces
+from jobs import logs, memory, pieces
 from jobs.workspace import write_json
 
 TOPIC = "driftscope-progress"
@@ -29,6 +30,8 @@ KEPT_FIGURES = 60
 NICENESS = 10
 LOGGED = ("dynamics", "models", "jobs", "py.warnings")
 
+WARNED_AT = re.compile(r"^.*?:\d+: ")
+"""Where in the code Python warns of something; the user's log holds no path of the server."""
 BEGUN = "begun"
 """File in the folder of a job with the token of the attempt that a worker has begun."""
 
@@ -37,7 +40,8 @@ _renewed: dict[str, float] = {}
 
 
 def dask_setup(worker: distributed.Worker) -> None:
-    """Let pages go first, and bound the memory: Dask calls this once in each local worker."""
+    """Log, let pages go first, and bound the memory: Dask calls this once in each local worker."""
+    logs.begin()
     os.nice(NICENESS)
     memory.bound(worker.memory_manager.memory_limit)
 
@@ -159,10 +163,10 @@ def _outcome(target: str, params: Mapping, folder: Path, reporter: Reporter, log
         return _failed(str(error))
     except Exception as error:
         if memory.is_lack(error):
-            log(traceback.format_exc())
-            return _failed(memory.words(memory.limit(), memory.peak(), asked=str(error)))
-        ended = unexpected(error)
-        log(ended.get("traceback") or traceback.format_exc())
+            ended = _failed(memory.words(memory.limit(), memory.peak(), asked=str(error)))
+        else:
+            ended = unexpected(error)
+        log(f"Failed: {ended['error']}")
         return ended
     log(f"Done in {time.monotonic() - started:.1f} s")
     return {"outcome": "done", "result": json.loads(json.dumps(result))}
@@ -173,7 +177,7 @@ def unexpected(error: BaseException) -> dict:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return _failed("The disk of the workspace is full. Delete data sets or models, then resume the job.")
     number = secrets.token_hex(4).upper()
-    words = f"Something unexpected went wrong (error {number}). The log of the job holds the details."
+    words = f"Something unexpected went wrong (error {number}). The log of the server has more."
     text = "".join(traceback.format_exception(error))
     return _failed(words) | {"traceback": f"error {number}\n{text}", "number": number}
 
@@ -227,4 +231,5 @@ class _LineHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.thread == self._thread:
-            self._write(record.getMessage().strip())
+            said = record.getMessage().strip()
+            self._write(WARNED_AT.sub("", said).partition("\n")[0] if record.name == "py.warnings" else said)

@@ -135,13 +135,23 @@ def test_words_for_the_user_are_shown_as_they_are(service: client.Jobs) -> None:
     assert job.error == "Found 1 time point, expected at least 2: choose another time column."
 
 
-def test_any_other_error_gets_a_number_that_the_logs_know(service: client.Jobs) -> None:
+def test_any_other_error_gets_a_number_that_the_log_of_the_server_knows(service: client.Jobs) -> None:
     job = service.wait(service.submit("odd", {}))
     number = re.fullmatch(r"Something unexpected went wrong \(error ([0-9A-F]{8})\)\. .*", job.error).group(1)
     assert "secret" not in job.error
-    for text in (service.log(job.id), (service.home / process.LOG).read_text()):
-        assert number in text
-        assert "ValueError: secret inner detail" in text
+    assert number in service.log(job.id)
+    for untold in ("secret inner detail", "Traceback", str(process.REPOSITORY)):
+        assert untold not in service.log(job.id)
+    story = (service.home / process.LOG).read_text().partition(number)[2]
+    assert "ValueError: secret inner detail" in story
+
+
+def test_the_story_of_a_file_that_ends_its_reader_is_in_the_log_of_the_server(service: client.Jobs) -> None:
+    job = service.wait(service.submit("unreadable", {}))
+    number = re.search(r"more under ([0-9a-f]+)", job.error)[1]
+    assert "no good" not in job.error + service.log(job.id)
+    assert str(process.REPOSITORY) not in service.log(job.id)
+    assert "no good" in (service.home / process.LOG).read_text().partition(number)[2]
 
 
 def test_the_log_of_the_service_is_json_where_that_is_asked_for(home: Path, monkeypatch) -> None:
@@ -158,7 +168,8 @@ def test_log_and_figures_hold_what_was_said(service: client.Jobs) -> None:
     id = service.submit("talk", {})
     service.wait(id)
     assert "said by the product" in service.log(id)
-    assert "take care" in service.log(id)
+    assert "UserWarning: take care" in service.log(id)
+    assert str(process.REPOSITORY) not in service.log(id)
     assert "said by others" not in service.log(id)
     assert service.history(id) == [{"loss": None, "step": 1}]
 

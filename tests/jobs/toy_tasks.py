@@ -11,12 +11,13 @@ import numpy as np
 
 from dynamics.errors import DataError, Stopped
 from dynamics.field import Progress
-from jobs import farm
+from jobs import farm, sandbox
+from jobs.nursery import Nursery
 from jobs.tasks import Task
 from jobs.workspace import write_whole
 
 MODULE = "tests.jobs.toy_tasks"
-NAMES = ("count", "deaf", "mendable", "odd", "hungry", "gulp", "spread", "talk", "suicide")
+NAMES = ("count", "deaf", "mendable", "odd", "hungry", "gulp", "spread", "talk", "suicide", "unreadable")
 TASKS = {name: Task(f"{MODULE}:{name}", name.title(), resumable=name == "count") for name in NAMES}
 TASKS["lost"] = Task("no.such.module:task", "Lost")
 
@@ -49,6 +50,13 @@ def mendable(*, params: dict, folder: Path, progress: Progress) -> dict:
 def odd(*, params: dict, folder: Path, progress: Progress) -> dict:
     """Fail as nobody expected."""
     raise ValueError("secret inner detail")
+
+
+def unreadable(*, params: dict, folder: Path, progress: Progress) -> dict:
+    """Read a file that brings down the process that reads it."""
+    toy = {**os.environ, "TOY": '{"fail": "no good"}'}
+    sandbox.nursery = lambda: Nursery("tests.jobs.toy_orders", folder=sandbox.ROOT, environment=toy)
+    return sandbox.ingest(folder / "log.txt", folder / "clean.h5ad")
 
 
 def hungry(*, params: dict, folder: Path, progress: Progress) -> dict:
