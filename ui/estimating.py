@@ -61,8 +61,8 @@ def draw(work: state.Workspace, config: TrainConfig) -> bool:
         part = found.parts["ensemble"] / found.seconds
         several = f" {part:.0%} of it is for the other {config.members - 1} members of the ensemble."
     theme.hint(
-        f"Takes {words(found)}, {memory(found)} of memory and under {size(costs.MODEL)} of disk on this "
-        f"machine when nothing else runs{chief}.{several}{busy}{costing.queue()}"
+        f"Takes {words(found)} and {memory(found)} of memory on this machine when nothing else runs{chief}, "
+        f"and less than {size(costs.MODEL)} of disk.{several}{busy}{costing.queue()}"
     )
     if inputs.needs_genes(config) and (unknown := deaths_unknown(work.adata)):
         theme.hint(unknown)

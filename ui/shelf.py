@@ -6,6 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from jobs import quotas
 from jobs.workspace import ModelEntry
 from models import checkpoint
 from ui import alarms, cache, comparing, nav, state, theme, trust, validating
@@ -26,6 +27,7 @@ def upload() -> None:
     )
     if dropped is None:
         return
+    quotas.check_room(state.store().home, dropped.size, what="The model")
     part = state.store().home / "uploads" / f"{secrets.token_hex(10)}.safetensors"
     part.write_bytes(dropped.getvalue())
     state.remember("uploads", state.recall("uploads", 0) + 1)
