@@ -57,6 +57,8 @@ def _panel(id: str, *, was_active: bool, plot: bool, compact: bool) -> None:
         if job.state == "failed":
             said = job.error or "The job failed without saying why; its log may tell more."
             st.error(escape(said, limit=600))
+        elif job.state == "interrupted" and job.error:
+            st.info(escape(job.error, limit=600))
         if not compact:
             _figures(job, plot=plot)
             _log(job)
