@@ -151,32 +151,41 @@ def main() -> int:
     parser.add_argument("--cancels", type=int, default=20)
     parser.add_argument("--write", action="store_true")
     given = parser.parse_args()
-    found, seconds = Findings(), {}
+    found, seconds, whole = Findings(), {}, False
     with folder() as place:
-        params = make_home(template := place / "template")
-        expected = undisturbed(template, params)
-        for seed in range(given.first, given.first + given.faults):
-            faulty(template, seed, found, params=params, expected=expected)
-        others(place, range(given.first, given.first + given.others), found)
-        os.environ.pop(faults.RECORD, None)
-        shutil.copytree(template, home := place / "home")
-        furnish_heavily(home)
         try:
-            if given.kills:
-                kills(home, given.kills, found, params=params, expected=expected)
-            if given.cancels:
-                seconds = cancels(home, given.cancels, found, params=params)
-        finally:
-            client.stop_service(home)
+            disturb(place, given, found, seconds)
+            whole = True
+        except KeyboardInterrupt:
+            print("Broken off; this is what was seen until then.")
         told_all = lines(found, seconds)
         print("\n".join(told_all))
         if found.wrong and os.environ.get("SOAK_KEEP"):
             shutil.copytree(place, os.environ["SOAK_KEEP"])
-    if given.write:
-        given = {name: getattr(given, name) for name in ("faults", "others", "kills", "cancels")}
-        options = "".join(f" --{name} {n}" for name, n in given.items())
+    if given.write and whole:
+        counts = {name: getattr(given, name) for name in ("faults", "others", "kills", "cancels")}
+        options = "".join(f" --{name} {n}" for name, n in counts.items())
         results.write("Faults, kills and cancels", COMMAND + options, told_all)
     return bool(found.wrong)
+
+
+def disturb(place: Path, given: argparse.Namespace, found: Findings, seconds: dict) -> None:
+    """Do all that is asked for, in homes below a folder."""
+    params = make_home(template := place / "template")
+    expected = undisturbed(template, params)
+    for seed in range(given.first, given.first + given.faults):
+        faulty(template, seed, found, params=params, expected=expected)
+    others(place, range(given.first, given.first + given.others), found)
+    os.environ.pop(faults.RECORD, None)
+    shutil.copytree(template, home := place / "home")
+    furnish_heavily(home)
+    try:
+        if given.kills:
+            kills(home, given.kills, found, params=params, expected=expected)
+        if given.cancels:
+            cancels(home, given.cancels, found, seconds, params=params)
+    finally:
+        client.stop_service(home)
 
 
 if __name__ == "__main__":

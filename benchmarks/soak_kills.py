@@ -127,19 +127,25 @@ def _settled(jobs: client.Jobs, id: str) -> bool:
     return jobs.get(id).state == "running" and worker_of(jobs, id) is not None
 
 
-def cancels(home: Path, n: int, found: Findings, *, params: Mapping) -> dict[str, list[tuple[float, float]]]:
-    """Stop jobs of all kinds at random moments; return seconds to "stopped" and to a free processor."""
+def cancels(
+    home: Path,
+    n: int,
+    found: Findings,
+    seconds: dict[str, list[tuple[float, float]]],
+    *,
+    params: Mapping,
+) -> None:
+    """Stop jobs of all kinds at random moments; add seconds to "stopped" and to a free processor by task."""
     rng, jobs = random.Random(1), client.Jobs(home)
     client.stop_service(home)
     client.ensure_service(home, workers=2, options=("--no-warm",), wait_s=120)
-    seconds: dict[str, list[tuple[float, float]]] = {}
     for number in range(n):
         task = CANCELLED[number % len(CANCELLED)]
         asked = {**params, "every_s": 0.1, "pause_s": PAUSE_S} if task == "train" else heavy(task, home)
         until(lambda: jobs.service().workers == 2, what="workers")
         id = jobs.submit(task, asked)
         until(lambda: jobs.get(id).fraction or jobs.get(id).over, what="start")  # noqa: B023
-        time.sleep(3 * rng.random())
+        time.sleep((1 if task == "ingest" else 3) * rng.random())
         family = psutil.Process(jobs.service().pid).children(recursive=True)
         begun = time.monotonic()
         jobs.stop(id)
@@ -152,7 +158,6 @@ def cancels(home: Path, n: int, found: Findings, *, params: Mapping) -> dict[str
         if state not in ("stopped", "done"):
             found.wrong.append(f"cancel {number} of {task}: it ends {state} ({jobs.get(id).error})")
         look(jobs, id, found, when=f"cancel {number} of {task}")
-    return seconds
 
 
 def _share(family: list[psutil.Process]) -> float:

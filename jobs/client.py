@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dynamics.disk import make_folder
 from dynamics.errors import JobError
-from jobs import outputs, people, process, quotas, tasks
+from jobs import costs, people, process, quotas, tasks
 from jobs.journal import AT_WORK, NO_ROOM, OVER, WAITING, Journal
 from jobs.workspace import new_id
 
@@ -117,7 +117,7 @@ class Jobs:
             message says which tasks, how much room, how many jobs.
         """
         known = tasks.find(task)
-        self.check(n_bytes=outputs.expected(self.workspace, task, params))
+        self.check(n_bytes=costs.written(self.workspace, task, params))
         id = new_id()
         about = {"params": params, "dataset": dataset, "hidden": hidden, "owner": self.owner}
         most = quotas.from_environment().jobs if self.owner else None
@@ -173,6 +173,10 @@ class Jobs:
         rows = self.journal.rows(states=states, dataset=dataset, owner=self.owner, limit=1000)
         return [_job(row) for row in rows]
 
+    def waiting(self) -> int:
+        """Return how many jobs of everybody wait that somebody asked for."""
+        return self.journal.asked().waiting
+
     def stop(self, id: str) -> None:
         """Ask a job to stop; one that still waits is out of the queue at once."""
         self.get(id)
@@ -189,7 +193,7 @@ class Jobs:
             The job is not over, or it is done.
         """
         job = self.get(id)
-        self.check(n_bytes=outputs.expected(self.workspace, job.task, job.params))
+        self.check(n_bytes=costs.written(self.workspace, job.task, job.params))
         if not job.resumable or not again(self.journal, id, resumed=0):
             raise JobError(f"Only a job that did not finish can go on; “{job.title}” is {job.state}.")
 

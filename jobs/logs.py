@@ -45,3 +45,9 @@ def begin() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(formatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
+    if os.environ.get(VARIABLE) == "json":
+        logging.captureWarnings(True)
+        theirs = logging.getLogger("distributed")  # Dask writes lines of its own form
+        theirs.handlers.clear()
+        theirs.setLevel(logging.WARNING)
+        theirs.propagate = True

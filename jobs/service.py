@@ -230,7 +230,7 @@ class Service:
         kind, about = event
         try:
             getattr(self, f"_on_{kind}")(about)
-        except JournalError:
+        except (JournalError, OSError):
             if kind == "ended":  # must not get lost
                 self._events.put(event)
             raise
@@ -342,7 +342,7 @@ class Service:
             for job in list(self.running.values()):
                 self.cluster.end(job.worker)
                 self._conclude(job, {"outcome": "stopped"})
-        except JournalError as error:  # the next service finds them at work, and settles them
+        except (JournalError, OSError) as error:  # the next service finds them at work, and settles them
             log.error("Not all jobs could be written down: %s", error)
 
 

@@ -5,10 +5,11 @@ import os
 import streamlit as st
 
 from dynamics.prior_growth import deaths_unknown, missing_genes
+from jobs import costs
 from models import estimate, inputs
 from models.config import TrainConfig
 from models.estimate import Estimate, Sizes
-from ui import cache, state, theme
+from ui import cache, costing, state, theme
 from ui.text import duration, escape, size
 
 MATRIX = 2.0  # memory of a data set while it is read, over the size of its file
@@ -60,8 +61,8 @@ def draw(work: state.Workspace, config: TrainConfig) -> bool:
         part = found.parts["ensemble"] / found.seconds
         several = f" {part:.0%} of it is for the other {config.members - 1} members of the ensemble."
     theme.hint(
-        f"Takes {words(found)} and {memory(found)} of memory on this machine when nothing else runs{chief}."
-        f"{several}{busy}"
+        f"Takes {words(found)} and {memory(found)} of memory on this machine when nothing else runs{chief}, "
+        f"and less than {size(costs.MODEL)} of disk.{several}{busy}{costing.queue()}"
     )
     if inputs.needs_genes(config) and (unknown := deaths_unknown(work.adata)):
         theme.hint(unknown)

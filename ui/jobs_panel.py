@@ -5,6 +5,7 @@ from typing import Any
 
 import streamlit as st
 
+from jobs import quotas
 from jobs.client import Job
 from ui import state
 from ui.text import count, duration, escape
@@ -56,6 +57,8 @@ def _panel(id: str, *, was_active: bool, plot: bool, compact: bool) -> None:
         if job.state == "failed":
             said = job.error or "The job failed without saying why; its log may tell more."
             st.error(escape(said, limit=600))
+        elif job.state == "interrupted" and job.error:
+            st.info(escape(job.error, limit=600))
         if not compact:
             _figures(job, plot=plot)
             _log(job)
@@ -95,7 +98,10 @@ def _queue_text(job: Job) -> str:
         return "the job service is starting"
     if not service.warm:
         return "the workers are warming up; this happens once"
-    return f"after {count(job.ahead, 'job')}" if job.ahead else ""
+    own = sum(other.state in ("running", "stopping") for other in state.jobs().active())
+    if state.jobs().owner and own >= quotas.from_environment().running:
+        return "starts when your running job is done"
+    return f"{count(job.ahead, 'job')} before yours" if job.ahead else "next in line"
 
 
 def _buttons(job: Job) -> None:

@@ -1,16 +1,18 @@
 """Opening data: the drop zone, the server's folder, the demos, and following a file until it is open."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import streamlit as st
 
 from dynamics.demo import DEMOS, Demo
 from jobs import shipped
-from ui import dropzone, files, jobs_panel, nav, state
+from ui import costing, dropzone, files, jobs_panel, nav, state
 from ui.text import ago, count, escape
 
 JOB = "opening"  # the job of this tab that opens a file or a demo
 TASKS = ("ingest", "demo")
+READ_BYTES_S = 3e7  # bytes of a file that are checked, read and written again in a second
 
 
 def own_data() -> None:
@@ -33,6 +35,14 @@ def own_data() -> None:
     if right.button("Open", key="open-server-file", disabled=picked is None, width="stretch"):
         name = picked.rsplit("/", 1)[-1]
         start("ingest", {"source": str(files.server_path(picked)), "name": name}, title=f"Open {name}")
+    if picked:
+        asked = {"source": str(files.server_path(picked))}
+        st.caption(costing.job("ingest", asked, seconds=reading_seconds(files.server_path(picked))))
+
+
+def reading_seconds(path: Path) -> float:
+    """Estimate how long a file takes to be opened: at least what checking and looking at it take."""
+    return 3 + path.stat().st_size / READ_BYTES_S
 
 
 def demos(*, primary: bool = True) -> None:

@@ -14,8 +14,8 @@ from dynamics.prepare_config import PrepareConfig
 from dynamics.prepare_plan import Found, Step
 from dynamics.quality import QualityMetrics, Thresholds
 from dynamics.roles import Roles
-from ui import cache, forms, jobs_panel, state, theme
-from ui.text import count, duration, escape
+from ui import cache, costing, forms, jobs_panel, state, theme
+from ui.text import count, escape
 
 JOB = "preparing"
 LARGEST = 1.5e9  # bytes of a file up to which the histograms are drawn before preparing
@@ -115,6 +115,9 @@ def _start(work: state.Workspace, chosen: Mapping[str, Any], *, seconds: float |
     left, right = st.columns([1, 4], vertical_alignment="center")
     is_ready = work.roles.rep is not None and work.roles.embedding is not None
     kind = "secondary" if is_ready else "primary"
+    asked = {"dataset": work.dataset.id}
+    if why := costing.too_large("prepare", asked):
+        st.warning(escape(why, limit=600))
     if left.button("Prepare", key="prepare-now", type=kind, width="stretch"):
         config = forms.changed(PrepareConfig, chosen)
         id = state.jobs().submit(
@@ -125,10 +128,8 @@ def _start(work: state.Workspace, chosen: Mapping[str, Any], *, seconds: float |
         )
         state.remember(f"{JOB}-{work.dataset.id}", id)
         st.rerun()
-    if seconds is not None:
-        right.caption(
-            f"Takes about {duration(seconds)}. The file as opened is kept; you can always start over."
-        )
+    told = costing.job("prepare", asked, seconds=seconds)
+    right.caption(f"{told} The file as opened is kept; you can always start over.")
 
 
 def _seconds(found: Found, steps: Sequence[Step]) -> float:

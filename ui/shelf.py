@@ -1,18 +1,18 @@
 """The library as it is drawn: one card a model, upload, download, rename, delete and undo."""
 
 import secrets
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 import streamlit as st
 
-from dynamics.errors import FileError, ModelError
+from dynamics.errors import ModelError
+from jobs import quotas
 from jobs.workspace import ModelEntry
 from models import checkpoint
 from models.card import learned_nothing
-from ui import alarms, cache, comparing, files, nav, state, theme, trust, validating
-from ui.text import ago, count, duration, escape, size
+from ui import alarms, cache, comparing, nav, state, theme, trust, validating
+from ui.text import ago, count, duration, escape
 
 DELETED = "deleted-model"
 MOST_MB = 50
@@ -31,7 +31,7 @@ def upload() -> None:
     if dropped is None:
         return
     state.remember("uploads", state.recall("uploads", 0) + 1)
-    _check_room(dropped.size)
+    quotas.check_room(state.store().home, dropped.size, what="The model")
     part = state.store().home / "uploads" / f"{secrets.token_hex(10)}.safetensors"
     name = _checked_name(part, dropped.getbuffer()) or Path(dropped.name).stem[:LONGEST_NAME]
     about = {"learned_nothing": learned_nothing(checkpoint.read_card(part)["summary"])}
@@ -151,16 +151,6 @@ def _delete_button(work: state.Workspace, entry: ModelEntry) -> None:
         if work.entry and work.entry.id == entry.id:
             state.close("model")
         st.rerun()
-
-
-def _check_room(n_bytes: int) -> None:
-    """Refuse a file for which there is no room, before any of it is written."""
-    most = min(MOST_MB * 10**6, files.room_bytes(), shutil.disk_usage(state.store().home).free // 2)
-    if n_bytes > most:
-        raise FileError(
-            f"The file has {size(n_bytes)}; a model of up to {size(most)} can be added here now. Delete data "
-            "sets or models that you do not need, or use a smaller model."
-        )
 
 
 def _checked_name(part: Path, content: memoryview) -> str:

@@ -179,11 +179,18 @@ def test_a_training_outlives_the_browser(visit, server, trained):
     page.get_by_role("button", name="Stop").wait_for()
     page.context.close()
     again = visit(f"/train?dataset={dataset}")
-    expect(again.get_by_role("button", name="Stop")).to_be_visible()
-    job = Jobs(server.folder).active(dataset)[0]
+    expect(again.get_by_role("button", name="Stop")).to_be_visible(timeout=5_000)
+    again.reload()
+    expect(again.get_by_role("button", name="Stop")).to_be_visible(timeout=5_000)
+    jobs = Jobs(server.folder)
+    job = jobs.active(dataset)[0]
     assert job.task == "train"
-    assert Jobs(server.folder).wait(job.id, 240).state == "done"
+    assert jobs.wait(job.id, 240).state == "done"
     expect(again.get_by_role("button", name="See the flow")).to_be_visible()
+    undisturbed = jobs.submit("train", job.params, dataset=dataset)
+    assert jobs.wait(undisturbed, 240).state == "done"
+    made = [server.folder / "models" / f"{id}.safetensors" for id in (job.id, undisturbed)]
+    assert made[0].read_bytes() == made[1].read_bytes()
 
 
 def arc(folder: Path, *, n_times: int) -> Path:

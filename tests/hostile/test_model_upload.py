@@ -10,13 +10,13 @@ import pytest
 from streamlit import config
 
 from dynamics.snapshots import from_arrays
+from jobs import quotas
 from jobs.workspace import Workspace
 from models import checkpoint
 from models.config import TrainConfig
 from models.train import fit
 from tests.ui.test_pages_models import course, with_model
 from tests.ui.test_pages_start_data import open_page, words
-from ui import files
 
 
 @pytest.fixture
@@ -68,10 +68,10 @@ def test_a_refused_model_leaves_nothing_and_the_library_goes_on(workspace, query
 
 def test_the_room_is_looked_at_before_anything_is_written(workspace, query, sound, monkeypatch):
     written = []
-    monkeypatch.setattr(files, "room_bytes", lambda: len(sound) - 1)
+    monkeypatch.setattr(quotas, "ROOM_MB", 10**9)
     monkeypatch.setattr(checkpoint, "load", lambda path: written.append(path))
     app = upload(sound, **query)
-    assert "can be added here now" in app.exception[0].message
+    assert "disk is full" in app.exception[0].message
     assert not written
     assert left(workspace) == []
 

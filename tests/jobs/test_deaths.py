@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -10,12 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from anndata import AnnData
+from conftest import until
 
 from dynamics import faults, read
 from dynamics.errors import JobError
-from jobs import client, expiry, leftovers, quotas, work
+from jobs import client, expiry, leftovers, process, quotas, work
 from jobs.workspace import Workspace
 
 JOB = "0123456789abcdef0123"
@@ -205,3 +209,18 @@ def test_no_room_for_what_is_expected_is_said_before(tmp_path: Path, monkeypatch
         quotas.check_room(person, 11_000_000, what="The copy")
     quotas.check_room(person, 9_000_000, what="The copy")
     quotas.check_room(tmp_path, 11_000_000, what="The copy")
+
+
+def test_a_reader_of_a_file_ends_with_the_worker_that_started_it() -> None:
+    child = (
+        "import os; from jobs import sandbox; print(os.getpid(), flush=True)\nsandbox._end_with(os.getppid())"
+    )
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    with subprocess.Popen(
+        [sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True, cwd=process.REPOSITORY
+    ) as worker:
+        reader = psutil.Process(int(worker.stdout.readline()))
+        assert reader.is_running()
+        worker.kill()
+        worker.wait()
+        until(lambda: not reader.is_running() or reader.status() == psutil.STATUS_ZOMBIE)

@@ -155,6 +155,7 @@ def test_the_story_of_a_file_that_ends_its_reader_is_in_the_log_of_the_server(se
 def test_the_log_of_the_service_is_json_where_that_is_asked_for(home: Path, monkeypatch) -> None:
     monkeypatch.setenv("DRIFTSCOPE_LOG", "json")
     jobs = started(home, workers=1)
+    jobs.wait(jobs.submit("suicide", {}))  # of which Dask has something to say, too
     job = jobs.wait(jobs.submit("odd", {}))
     said = [json.loads(line) for line in (home / process.LOG).read_text().splitlines()]
     found = [one for one in said if one.get("error") and one["error"] in job.error]
@@ -299,6 +300,9 @@ def test_presence_keeps_the_service_and_starts_it_again(home: Path, monkeypatch:
             lambda: jobs.service().workers and jobs.service().pid not in (None, first) and jobs.service().pid
         )
         assert second != first
+        with client.Presence(home) as another:  # a second server on the same home
+            assert another.service().pid == second
+        assert jobs.service().pid == second
     until(lambda: not jobs.service().alive)
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dynamics.errors import JobError
-from jobs import client, people, quotas, turns
+from jobs import client, costs, people, quotas, turns
 from jobs.journal import MIGRATIONS, Journal
 
 ANNA, BEN = "a" * 40, "b" * 40
@@ -62,6 +62,42 @@ def test_jobs_of_two_people_alternate_and_each_runs_one_at_a_time(toys: None, tm
     anna.journal.finish(first[0], "done")
     assert claim(at_once=1)["id"] == first[1]
     assert claim(at_once=2)["id"] == second[1]
+
+
+def test_two_people_take_turns_at_a_real_service(home: Path) -> None:
+    anna, ben = client.Jobs(home, ANNA), client.Jobs(home, BEN)
+    first = [anna.submit("count", {"steps": 3}) for _ in range(3)]
+    second = [ben.submit("count", {"steps": 3}) for _ in range(2)]
+    started(home, workers=1)
+    done = [*(anna.wait(id) for id in first), *(ben.wait(id) for id in second)]
+    assert [job.id for job in sorted(done, key=lambda job: job.started)] == [
+        first[0],
+        second[0],
+        first[1],
+        second[1],
+        first[2],
+    ]
+
+
+def test_what_a_job_writes_is_told_from_what_it_reads(toys: None, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("DRIFTSCOPE_QUOTA_GB", "0.1")
+    anna = client.Jobs(tmp_path, ANNA)
+    folder = anna.workspace / "datasets" / "dataset1"
+    folder.mkdir(parents=True)
+    (folder / "data.h5ad").write_bytes(bytes(30_000_000))
+    asked = {"dataset": "dataset1"}
+    assert costs.written(anna.workspace, "prepare", asked) == 90_000_000
+    assert costs.held(anna.workspace, "prepare", asked) == 350_000_000
+    assert costs.written(anna.workspace, "train", asked) == costs.MODEL
+    assert costs.written(anna.workspace, "ingest", {"source": "/no/such/file"}) == 0
+    monkeypatch.setattr(client.tasks, "find", lambda name: client.tasks.TASKS[name])
+    with pytest.raises(
+        JobError, match=r"needs about 90 MB; of your 100 MB on this server 70 MB are left\. Delete"
+    ):
+        anna.submit("prepare", asked)
+    assert anna.list() == []
+    assert not (anna.workspace / "jobs").exists()
+    anna.submit("train", asked)
 
 
 def test_nobody_lists_reads_stops_or_forgets_the_job_of_another(toys: None, tmp_path: Path) -> None:
