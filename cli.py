@@ -5,7 +5,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from commands import data, fates, learning, perturb, regulation, results
+from commands import data, fates, learning, perturb, regulation, results, shared
 from dynamics.errors import DynamicsError
 
 
@@ -13,14 +13,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code: 0 done, 2 something the user can mend, 130 interrupted."""
     options = parser().parse_args(arguments)
     try:
+        shared.check_output(options)
         options.run(options)
     except (DynamicsError, OSError) as problem:
-        print(f"error: {' '.join(str(problem).split())}", file=sys.stderr)
+        print(f"error: {_plain(problem)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted; nothing was half-written", file=sys.stderr)
         return 130
     return 0
+
+
+def _plain(problem: Exception) -> str:
+    """Return an error in one line, without characters that steer a terminal."""
+    line = " ".join(str(problem).split())
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in line)
 
 
 def parser() -> argparse.ArgumentParser:
