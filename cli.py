@@ -5,7 +5,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from commands import data, fates, learning, perturb, regulation, results, terminal
+from commands import data, fates, learning, perturb, regulation, results, shared, terminal
 from dynamics.errors import DynamicsError
 
 
@@ -14,6 +14,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         with terminal.log_kept():
+            shared.check_output(options)
             options.run(options)
     except (DynamicsError, OSError) as problem:
         terminal.error(problem)

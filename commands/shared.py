@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -102,12 +103,12 @@ def chosen_rows(adata: "AnnData", condition: str | None) -> np.ndarray | None:
     key, _, value = condition.partition("=")
     if key not in adata.obs:
         raise DataError(
-            f"There is no column '{key}'; the columns are {', '.join(map(str, adata.obs.columns))}."
+            f"There is no column '{key:.80}'; the columns are {', '.join(map(str, adata.obs.columns))}."
         )
     rows = np.flatnonzero(adata.obs[key].astype(str) == value)
     if not len(rows):
         known = ", ".join(sorted(adata.obs[key].astype(str).unique())[:12])
-        raise DataError(f"No cell has {key} = '{value}'; its values are {known}.")
+        raise DataError(f"No cell has {key} = '{value:.80}'; its values are {known}.")
     return rows
 
 
@@ -117,7 +118,7 @@ def times_asked(text: str | None) -> list[float] | None:
         return None if text is None else [float(value) for value in text.split(",")]
     except ValueError:
         raise SettingsError(
-            f"--times '{text}' is not a list of numbers in the data's unit, such as 1,2.5."
+            f"--times '{text:.80}' is not a list of numbers in the data's unit, such as 1,2.5."
         ) from None
 
 
@@ -127,11 +128,16 @@ def time_values(text: str | None) -> dict[str, float] | None:
         return None
     try:
         pairs = (part.rpartition("=") for part in text.split(","))
-        return {label.strip(): float(value) for label, _, value in pairs}
+        found = {label.strip(): float(value) for label, _, value in pairs}
     except ValueError as problem:
         raise SettingsError(
-            f"--time-values '{text}' is not a list of LABEL=NUMBER, such as \"E8.5=8.5,P0=19\" ({problem})."
+            f"--time-values '{text:.80}' is not a list of LABEL=NUMBER, such as \"E8.5=8.5,P0=19\" "
+            f"({problem!s:.80})."
         ) from None
+    endless = [label for label, value in found.items() if math.isinf(value)]
+    if endless:
+        raise SettingsError(f"--time-values: the time of '{endless[0]:.80}' has no end. Give a number.")
+    return found
 
 
 def pairs(words: Sequence[str]) -> dict[str, object]:
@@ -140,19 +146,39 @@ def pairs(words: Sequence[str]) -> dict[str, object]:
     for word in words:
         name, equals, value = word.partition("=")
         if not equals:
-            raise SettingsError(f"--set '{word}': write a setting as name=value, such as n_top_genes=1000.")
+            raise SettingsError(
+                f"--set '{word:.80}': write a setting as name=value, such as n_top_genes=1000."
+            )
         try:
             found[name.strip()] = json.loads(value)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             found[name.strip()] = value
     return found
+
+
+def check_output(options: argparse.Namespace) -> None:
+    """Refuse an output that cannot be written, or that would replace what is read, before any work.
+
+    Raises
+    ------
+    FileError
+        The output is a folder, or one of the inputs.
+    """
+    output = getattr(options, "output", None)
+    if output is None:
+        return
+    if output.is_dir():
+        raise FileError(f"The output {output} is a folder. Name a file in it.")
+    for name in options.files:
+        if output.exists() and getattr(options, name).exists() and output.samefile(getattr(options, name)):
+            raise FileError(f"The output {output} is also what is read. Choose another name for it.")
 
 
 def command(commands, run, *files: str, output: str | None = None) -> argparse.ArgumentParser:
     """Add a command with the options that all of them have; `run` is called `run_NAME`."""
     name = run.__name__.removeprefix("run_")
     added = commands.add_parser(name, help=run.__doc__, description=run.__doc__)
-    added.set_defaults(run=run)
+    added.set_defaults(run=run, files=[file.lower() for file in files])
     for file in files:
         added.add_argument(file.lower(), metavar=file, type=Path)
     if output:

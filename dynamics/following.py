@@ -20,6 +20,9 @@ STEPS_IN_ALL = 80
 
 MOST_STEPS = 20_000
 
+LATEST = 1e15
+MOST_BYTES = 8e9
+
 SECONDS = 600.0
 """Time that following cells may take, unless another limit is given."""
 
@@ -63,6 +66,16 @@ def checked(
         shown = ", ".join(f"{time:g}" for time in times[:8])
         raise IntegrationError(
             f"The times must be finite and strictly rising, or strictly falling to go back: {shown}."
+        )
+    if np.abs(times).max() > LATEST:
+        raise IntegrationError(
+            f"The times go to {np.abs(times).max():.3g}; cells can be followed up to {LATEST:.0e}.."
+        )
+    size = len(times) * x0.nbytes
+    if size > MOST_BYTES:
+        raise IntegrationError(
+            f"The states of {len(x0):,} cells at {len(times):,} times would take {size / 1e9:.1f} GB; at most "
+            f"{MOST_BYTES / 1e9:.0f} GB are kept. Ask for fewer times, or follow fewer cells."
         )
     return x0, times
 

@@ -1,6 +1,7 @@
 """The settings of preparing a data set, and the words in which they are shown."""
 
 import dataclasses
+import math
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -164,12 +165,14 @@ def _parsed(name: str, value: Any, hint: Any) -> Any:
         return str(value)
     try:
         number = float(value)
-    except (TypeError, ValueError):
-        raise SettingsError(f"{name} must be a number; {value!r} was given.") from None
+    except (TypeError, ValueError, OverflowError):
+        raise SettingsError(f"{name} must be a number; {value!r:.80} was given.") from None
+    if not math.isfinite(number):
+        raise SettingsError(f"{name} must be a number with an end; {value!r:.80} was given.")
     if kind is float:
         return number
     if number != round(number):
-        raise SettingsError(f"{name} must be a whole number; {value!r} was given.")
+        raise SettingsError(f"{name} must be a whole number; {value!r:.80} was given.")
     return round(number)
 
 
@@ -180,7 +183,9 @@ def _check(setting: dataclasses.Field, value: Any) -> None:
         return
     choices = about.get("choices")
     if choices and value not in choices:
-        raise SettingsError(f"{setting.name} must be one of {', '.join(map(str, choices))}; it is {value!r}.")
+        raise SettingsError(
+            f"{setting.name} must be one of {', '.join(map(str, choices))}; it is {value!r:.80}."
+        )
     low, high = about.get("min"), about.get("max")
     if (low is not None and value < low) or (high is not None and value > high) or value != value:
         limits = f"at least {low}" if high is None else f"between {low} and {high}"

@@ -12,6 +12,8 @@ from dynamics.time_dates import days_from_first, one_kind_of_comma
 from dynamics.time_labels import TimeLabel, clean, days_in, is_missing, parse_label, unit_of
 
 MAX_TIMES = 200
+LATEST, NEAREST = 1e15, 1e-12
+"""Bounds of times and of the gaps between them, in whatever unit they are."""
 """More distinct values than this are a continuous quantity, not times at which cells were taken."""
 MANY_TIMES = 60
 BIRTH = 19.5
@@ -129,6 +131,7 @@ def parse_times(
     order, position = np.unique(reading.values[known], return_inverse=True)
     if len(order) > MAX_TIMES:
         raise TimeError(_continuous(column, len(order)))
+    _check_measure(order)
     to_axis = np.full(len(reading.labels) + 1, -1, dtype=np.int32)
     to_axis[np.flatnonzero(known)] = position
     index = to_axis[reading.codes]
@@ -140,6 +143,15 @@ def parse_times(
     axis_values.flags.writeable = False
     axis_unit = "index" if as_index else (reading.unit if unit is None else unit)
     return TimeAxis(labels, axis_values, axis_unit, n_cells), index
+
+
+def _check_measure(order: np.ndarray) -> None:
+    """Refuse times, rising, between which nothing can be reckoned."""
+    if np.abs(order).max() > LATEST or (len(order) > 1 and np.diff(order).min() < NEAREST):
+        raise TimeError(
+            f"The times go from {order[0]:.3g} to {order[-1]:.3g}: beyond {LATEST:.0e}, or nearer to each "
+            f"other than {NEAREST:.0e}, they cannot be reckoned with. Give them in another unit."
+        )
 
 
 def read_labels(column: pd.Series, *, values: Mapping[str, float] | None = None) -> TimeReading:

@@ -72,10 +72,20 @@ def button(ids: Sequence[str], *, label: str, key: str) -> None:
 
 
 def asked() -> list[ModelEntry]:
-    """Return the models that the address asks to compare; those that are gone are left out."""
+    """Return the models that the address asks to compare; those of another data set are left out."""
     ids = [id for id in st.query_params.get(ADDRESS, "").split(",") if id]
+    if not ids:
+        return []
     known = {entry.id: entry for entry in state.store().models()}
-    return [known[id] for id in dict.fromkeys(ids) if id in known][:MOST]
+    found = [known[id] for id in dict.fromkeys(ids) if id in known][:MOST]
+    open_ones = {dataset.id for dataset in state.store().datasets()}
+    of = next((entry.dataset for entry in found if entry.dataset in open_ones), None)
+    alike = [entry for entry in found if of is not None and entry.dataset == of]
+    if len(alike) < max(len(found), 2):
+        st.caption(
+            "Two or more models of one data set can be compared; what else the address asks for is not."
+        )
+    return alike
 
 
 def view(entries: Sequence[ModelEntry]) -> None:
