@@ -15,9 +15,11 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ui import downloads, keys
+from ui import downloads, identity, keys, sign_in
 
 ENTER = "/enter"
+SIGN_OUT = "/auth/logout"
+PROTOCOL = "sec-websocket-protocol"  # in which Streamlit names the session to go on with, third
 OPEN_TO_ALL = (ENTER, "/healthz", "/_stcore/health", "/metrics")
 KEEP_S = 400 * 86_400  # the longest that browsers keep a cookie
 MOST_BYTES = 4096
@@ -94,7 +96,7 @@ class Door:
         connection = HTTPConnection(scope)
         refusal = refused(connection)
         if refusal is None:
-            await self.app(scope, receive, _dressed(connection, send))
+            await self.app(_noted(connection), receive, _dressed(connection, send))
         elif scope["type"] == "http":
             await refusal(scope, receive, _dressed(connection, send))
         else:
@@ -117,6 +119,30 @@ def refused(connection: HTTPConnection) -> Response | None:
     if websocket or downloads.may(path, keys.asker(connection)):
         return None
     return PlainTextResponse("not found", status_code=404)
+
+
+def _noted(connection: HTTPConnection) -> Scope:
+    """Return the request as the app gets it: a browser goes on with no session but one of its own.
+
+    Who signs out has left all pages that are open at this browser.
+    """
+    scope = connection.scope
+    if not keys.shared():
+        return scope
+    if scope["type"] == "http":
+        if connection.url.path.endswith(SIGN_OUT) and (seat := keys.asker(connection)):
+            sign_in.LEFT.note(seat)
+        return scope
+    asked = [word.strip() for word in connection.headers.get(PROTOCOL, "").split(",")]
+    if len(asked) < 3 or identity.may_go_on(asked[2], keys.asker(connection)):
+        return scope
+    name = PROTOCOL.encode()
+    kept = [(key, value) for key, value in scope["headers"] if key != name]
+    return {
+        **scope,
+        "headers": [*kept, (name, ", ".join(asked[:2]).encode("latin-1"))],
+        "subprotocols": asked[:2],
+    }
 
 
 def base_path() -> str:
@@ -184,12 +210,23 @@ def _dressed(connection: HTTPConnection, send: Send) -> Send:
             headers = MutableHeaders(scope=message)
             for name, value in HEADERS.items():
                 headers.setdefault(name, value)
+            if connection.url.scheme == "https":
+                _keep_to_tls(headers)
             if headers.get("content-type", "").startswith("text/html"):
                 headers.setdefault("Content-Security-Policy", POLICY)
                 _give_key(connection, headers, status=message["status"])
         await send(message)
 
     return dress
+
+
+def _keep_to_tls(headers: MutableHeaders) -> None:
+    """Let cookies of Streamlit's sign-in go over TLS only, where they were given over it."""
+    cookies = headers.getlist("set-cookie")
+    del headers["set-cookie"]
+    for value in cookies:
+        secure = value.startswith("_streamlit") and "secure" not in value.lower()
+        headers.append("set-cookie", f"{value}; Secure" if secure else value)
 
 
 def _give_key(connection: HTTPConnection, headers: MutableHeaders, *, status: int) -> None:

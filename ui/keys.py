@@ -10,7 +10,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from starlette.requests import HTTPConnection
 
 from dynamics.errors import SettingsError
 from jobs import workspace
+from ui import sign_in
 
 SHARED = "DRIFTSCOPE_SHARED"
 PASSPHRASE = "DRIFTSCOPE_PASSPHRASE"
@@ -64,6 +65,10 @@ class Keys:
     def person(self, identity: str) -> str:
         """Return the name under which the work of somebody who signed in is kept; it says nothing of them."""
         return self._mac("person", identity)[:40]
+
+    def seat(self, browser: str, person: str) -> str:
+        """Return the name of a browser while this person has signed in at it; "" for nobody."""
+        return self._mac("seat", f"{browser}\n{person}")[:40] if person else browser
 
     @property
     def gated(self) -> bool:
@@ -128,11 +133,17 @@ def current() -> Keys:
 
 
 def asker(connection: HTTPConnection) -> str | None:
-    """Return the browser that asks, "" where one person has the server to themself; None for a stranger."""
+    """Return the seat that asks, "" where one person has the server to themself; None for a stranger."""
     if not shared():
         return ""
+    return seat(connection.cookies) if current().passed(connection) else None
+
+
+def seat(cookies: Mapping[str, str]) -> str | None:
+    """Return a browser with who has signed in at it, as one name: what is made there is for nobody else."""
     known = current()
-    return known.browser(connection.cookies.get(known.cookie)) if known.passed(connection) else None
+    browser = known.browser(cookies.get(known.cookie))
+    return browser and known.seat(browser, sign_in.of_cookies(cookies))
 
 
 def take_passphrase() -> None:
