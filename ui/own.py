@@ -5,7 +5,7 @@ import time
 import streamlit as st
 
 from jobs import expiry, landlock, quotas
-from ui import identity, keys, state
+from ui import identity, keys, share, state
 from ui.text import escape, plural, size
 
 UNPROTECTED = (
@@ -46,7 +46,7 @@ def _ending() -> None:
 def _share() -> None:
     """Draw how much is used, and the ways to other devices and out."""
     place, limits = state.store().home, quotas.from_environment()
-    taken = quotas.used(place)
+    taken = share.taken(place)
     st.progress(min(1.0, taken / max(1, limits.disk)), f"{size(taken)} of {size(limits.disk)} used")
     st.caption(
         f"{limits.running} running and {limits.queued} waiting jobs at a time. What you do not open for "
@@ -55,6 +55,7 @@ def _share() -> None:
     )
     if any((place / "trash").iterdir()) and st.button("Empty the trash", key="empty-trash"):
         expiry.empty_trash(place, before=time.time() + 1)
+        share.forget(place)
         state.remember("deleted", None)
         st.rerun()
     if name := identity.signed_in_as():
