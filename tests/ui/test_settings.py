@@ -293,14 +293,33 @@ def test_child_processes_do_not_get_the_secrets(live):
         assert TOKEN not in path.read_text(), path
 
 
-@pytest.mark.parametrize(("version", "said"), [(0, True), (3, False)])
-def test_a_missing_protection_is_said_above_every_page(monkeypatch, version, said):
+@pytest.mark.parametrize(
+    ("landlock", "shared", "address", "said"),
+    [
+        (3, "", "http://localhost:8501/data", []),
+        (0, "", "http://localhost:8501/data", [own.UNPROTECTED]),
+        (3, "", "http://lab.example:8501/", [own.IN_COMMON]),
+        (3, "", "https://lab.example/", [own.IN_COMMON]),
+        (3, "1", "http://lab.example:8501/", [own.IN_THE_CLEAR]),
+        (3, "1", "http://[::1]:8501/", []),
+        (0, "1", "https://lab.example/", [own.UNPROTECTED]),
+        (3, "1", "https://lab.example/", []),
+        (3, "1", "", []),
+    ],
+)
+def test_missing_protections_are_said_above_every_page(monkeypatch, landlock, shared, address, said):
+    monkeypatch.setattr(own.landlock, "version", lambda: landlock)
+    monkeypatch.setenv("DRIFTSCOPE_SHARED", shared)
+    assert own.missing(address) == said
+
+
+def test_the_head_of_a_page_shows_them(monkeypatch):
     told = []
-    monkeypatch.setattr(own.landlock, "version", lambda: version)
+    monkeypatch.setattr(own, "missing", lambda _: [own.UNPROTECTED])
     monkeypatch.setattr(own.st, "warning", lambda text, **_: told.append(text))
     monkeypatch.delenv("DRIFTSCOPE_SHARED", raising=False)
     own.head(None)
-    assert ("Landlock" in "".join(told)) is said
+    assert told == [own.UNPROTECTED]
 
 
 def test_a_foreign_name_is_refused_on_a_connection(live):
