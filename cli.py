@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from commands import data, fates, learning, perturb, regulation, results
 from dynamics.errors import DynamicsError
+from dynamics.printable import printable
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -15,7 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options.run(options)
     except (DynamicsError, OSError) as problem:
-        print(f"error: {' '.join(str(problem).split())}", file=sys.stderr)
+        print(f"error: {printable(problem)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted; nothing was half-written", file=sys.stderr)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dynamics.field import Progress
+from dynamics.printable import printable, visible
 
 BAR = 24
 
@@ -27,7 +28,7 @@ def show(options: argparse.Namespace, content: Mapping, lines: Sequence[str]) ->
 def say(options: argparse.Namespace, *lines: str) -> None:
     """Print to standard output, unless it is kept for JSON or for silence."""
     if not options.quiet and options.json != "-":
-        print(*lines, sep="\n")
+        print(*map(visible, lines), sep="\n")
 
 
 def progress_line(options: argparse.Namespace) -> Progress:
@@ -39,7 +40,8 @@ def progress_line(options: argparse.Namespace) -> Progress:
             extra = "  ".join(f"{name} {value:.4g}" for name, value in figures.items() if name == "loss")
             end = "\n" if fraction >= 1 else ""
             bar = "#" * done + "." * (BAR - done)
-            print(f"\r{bar} {fraction:4.0%} {message} {extra}\033[K", end=end, file=sys.stderr, flush=True)
+            said = printable(message)
+            print(f"\r{bar} {fraction:4.0%} {said} {extra}\033[K", end=end, file=sys.stderr, flush=True)
         return True
 
     return progress
