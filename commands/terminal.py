@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from dynamics.field import Progress
-from dynamics.findings import printable
+from dynamics.printable import printable, visible
 from jobs import logs
 from jobs.workspace import default_home
 
@@ -39,7 +39,7 @@ def place() -> Path:
 
 def error(problem: Exception) -> None:
     """Print what the user can mend, in one line."""
-    print(f"error: {printable(' '.join(str(problem).split()))}", file=sys.stderr)
+    print(f"error: {printable(problem)}", file=sys.stderr)
 
 
 @contextmanager
@@ -73,8 +73,7 @@ def show(options: argparse.Namespace, content: Mapping, lines: Sequence[str]) ->
 def say(options: argparse.Namespace, *lines: str) -> None:
     """Print to standard output, unless it is kept for JSON or for silence."""
     if lines and not options.quiet and options.json != "-":
-        parts = [part for line in lines for part in line.split("\n")]
-        print(*map(printable, parts), sep="\n")
+        print(*map(visible, lines), sep="\n")
 
 
 def progress_line(options: argparse.Namespace) -> Progress:

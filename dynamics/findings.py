@@ -52,10 +52,5 @@ def error(code: str, message: str, fix: str) -> Finding:
 
 def quoted(name: str) -> str:
     """A name from a file as it can be shown: short, printable, in quotes."""
-    shown = printable(name)
+    shown = "".join(c if c.isprintable() else "?" for c in name)
     return f'"{shown}"' if len(shown) <= 80 else f'"{shown[:60]}…{shown[-15:]}"'
-
-
-def printable(text: str) -> str:
-    """Text from a file without what a terminal or a log would obey instead of showing it."""
-    return "".join(c if c.isprintable() else "?" for c in text)

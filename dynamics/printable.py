@@ -11,6 +11,11 @@ TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")
 """Marks that turn the direction of writing, also of what comes after the name."""
 
 
+def visible(text: str) -> str:
+    """Return lines in which no control character is left that a terminal would act on."""
+    return "\n".join(line.translate(SIGNS) for line in text.split("\n"))
+
+
 def printable(name: object, *, limit: int | None = None) -> str:
     """Return a name as one line: blanks for line breaks, signs for control characters.
 

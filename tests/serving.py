@@ -48,13 +48,23 @@ class Server:
         self.process.wait(30)
 
 
-def serve(
-    folder: Path, *, cwd: Path = ROOT, within_s: float = 90, env: Mapping[str, str] | None = None
-) -> Server:
-    """Start an `app.py`, with `folder` as home of its data, models and jobs, and wait until it answers."""
+def free_port() -> int:
+    """Return a port of this machine that nobody uses."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        return free.getsockname()[1]
+
+
+def serve(
+    folder: Path,
+    *,
+    cwd: Path = ROOT,
+    within_s: float = 90,
+    env: Mapping[str, str] | None = None,
+    port: int | None = None,
+) -> Server:
+    """Start an `app.py`, with `folder` as home of its data, models and jobs, and wait until it answers."""
+    port = port or free_port()
     options = {"port": port, "address": "127.0.0.1", "headless": "true", "fileWatcherType": "none"}
     words = [word for name, value in options.items() for word in (f"--server.{name}", str(value))]
     own = {"DRIFTSCOPE_HOME": str(folder), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}

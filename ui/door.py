@@ -1,5 +1,6 @@
 """The door of the server: who comes in, with which key, and what every answer tells the browser to forbid."""
 
+import asyncio
 import hmac
 import html
 import time
@@ -14,10 +15,14 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from streamlit.web.server.starlette.starlette_websocket import is_host_allowed
 
-from ui import downloads, keys
+from ui import downloads, identity, keys, sign_in
 
 ENTER = "/enter"
+SIGN_OUT = "/auth/logout"
+PROTOCOL = "sec-websocket-protocol"  # in which Streamlit names the session to go on with, third
+HEALTH = ("/healthz", "/_stcore/health")  # asked for under whatever name the machine has
 OPEN_TO_ALL = (ENTER, "/healthz", "/_stcore/health", "/metrics")
 KEEP_S = 400 * 86_400  # the longest that browsers keep a cookie
 MOST_BYTES = 4096
@@ -79,6 +84,7 @@ class Attempts:
 
 
 ATTEMPTS = Attempts()
+ONE_AT_A_TIME = asyncio.Lock()
 
 
 class Door:
@@ -94,7 +100,7 @@ class Door:
         connection = HTTPConnection(scope)
         refusal = refused(connection)
         if refusal is None:
-            await self.app(scope, receive, _dressed(connection, send))
+            await self.app(_noted(connection), receive, _dressed(connection, send))
         elif scope["type"] == "http":
             await refusal(scope, receive, _dressed(connection, send))
         else:
@@ -104,6 +110,10 @@ class Door:
 def refused(connection: HTTPConnection) -> Response | None:
     """Return the answer to who may not have what they ask for; None where they may."""
     path, websocket = connection.url.path, connection.scope["type"] == "websocket"
+    if not is_host_allowed(connection.headers.get("host")) and not path.endswith(HEALTH):
+        return PlainTextResponse("This server does not answer to that name.", status_code=421)
+    if websocket and not _from_own_page(connection):
+        return PlainTextResponse("Only the app's own pages may connect.", status_code=403)
     if path.endswith("/_stcore/metrics") and not local(connection):
         return PlainTextResponse("not found", status_code=404)
     if not keys.shared() or path in OPEN_TO_ALL or path in [base_path() + one for one in OPEN_TO_ALL]:
@@ -117,6 +127,30 @@ def refused(connection: HTTPConnection) -> Response | None:
     if websocket or downloads.may(path, keys.asker(connection)):
         return None
     return PlainTextResponse("not found", status_code=404)
+
+
+def _noted(connection: HTTPConnection) -> Scope:
+    """Return the request as the app gets it: a browser goes on with no session but one of its own.
+
+    Who signs out has left all pages that are open at this browser.
+    """
+    scope = connection.scope
+    if not keys.shared():
+        return scope
+    if scope["type"] == "http":
+        if connection.url.path.endswith(SIGN_OUT) and (seat := keys.asker(connection)):
+            sign_in.LEFT.note(seat)
+        return scope
+    asked = [word.strip() for word in connection.headers.get(PROTOCOL, "").split(",")]
+    if len(asked) < 3 or identity.may_go_on(asked[2], keys.asker(connection)):
+        return scope
+    name = PROTOCOL.encode()
+    kept = [(key, value) for key, value in scope["headers"] if key != name]
+    return {
+        **scope,
+        "headers": [*kept, (name, ", ".join(asked[:2]).encode("latin-1"))],
+        "subprotocols": asked[:2],
+    }
 
 
 def base_path() -> str:
@@ -139,6 +173,12 @@ def same_origin(connection: HTTPConnection) -> bool:
     return urlsplit(connection.headers.get("origin", "")).netloc == connection.headers.get("host")
 
 
+def _from_own_page(connection: HTTPConnection) -> bool:
+    """Tell whether no page of another origin connects, not even one of this machine; programs name none."""
+    origin = connection.headers.get("origin")
+    return origin is None or same_origin(connection) or origin in st.get_option("server.corsAllowedOrigins")
+
+
 def show(request: Request) -> Response:
     """Ask for the passphrase, or whether to go on here with the work of another device."""
     return _page(request, code=request.query_params.get("code", "") if keys.shared() else "")
@@ -152,12 +192,14 @@ async def enter(request: Request) -> Response:
     address = request.client.host if request.client else ""
     if not same_origin(request):
         return _page(request, wrong="Open this page from its own address, and try again.", status=403)
-    if wait_s := ATTEMPTS.wait_s(address):
-        said = f"Too many wrong answers. Try again in {wait_s:.0f} s."
-        return _page(request, code=given.get("code", ""), wrong=said, status=429)
-    key = _key_for(request, given)
+    async with ONE_AT_A_TIME:  # many at once neither pass the count nor fill the memory
+        if wait_s := ATTEMPTS.wait_s(address):
+            said = f"Too many wrong answers. Try again in {wait_s:.0f} s."
+            return _page(request, code=given.get("code", ""), wrong=said, status=429)
+        key = await asyncio.to_thread(_key_for, request, given)
+        if key is None:
+            ATTEMPTS.wrong(address)
     if key is None:
-        ATTEMPTS.wrong(address)
         old = "This link was used already or is older than ten minutes. Make a new one on the other device."
         return _page(request, wrong=old if "code" in given else "That is not the passphrase.", status=403)
     ATTEMPTS.right(address)
@@ -184,12 +226,23 @@ def _dressed(connection: HTTPConnection, send: Send) -> Send:
             headers = MutableHeaders(scope=message)
             for name, value in HEADERS.items():
                 headers.setdefault(name, value)
+            if connection.url.scheme == "https":
+                _keep_to_tls(headers)
             if headers.get("content-type", "").startswith("text/html"):
                 headers.setdefault("Content-Security-Policy", POLICY)
                 _give_key(connection, headers, status=message["status"])
         await send(message)
 
     return dress
+
+
+def _keep_to_tls(headers: MutableHeaders) -> None:
+    """Let cookies of Streamlit's sign-in go over TLS only, where they were given over it."""
+    cookies = headers.getlist("set-cookie")
+    del headers["set-cookie"]
+    for value in cookies:
+        secure = value.startswith("_streamlit") and "secure" not in value.lower()
+        headers.append("set-cookie", f"{value}; Secure" if secure else value)
 
 
 def _give_key(connection: HTTPConnection, headers: MutableHeaders, *, status: int) -> None:

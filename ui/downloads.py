@@ -54,5 +54,4 @@ def may(path: str, browser: str | None) -> bool:
 
 def _browser_of(session: str) -> str | None:
     client = runtime.get_instance().get_client(session)
-    known = keys.current()
-    return known.browser(client.client_context.cookies.get(known.cookie)) if client else None
+    return keys.seat(client.client_context.cookies) if client else None

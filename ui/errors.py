@@ -6,6 +6,7 @@ import secrets
 import streamlit as st
 
 from dynamics.errors import DynamicsError
+from dynamics.printable import printable
 from ui import counters
 from ui.text import escape
 
@@ -25,7 +26,7 @@ def show(error: Exception) -> bool:
     """
     if isinstance(error, DynamicsError):
         counters.add("errors", kind="told")
-        LOG.info("A page was stopped: %s: %s", type(error).__name__, error)
+        LOG.info("A page was stopped: %s: %s", type(error).__name__, printable(error))
         st.error(escape(error, limit=2000), icon=":material/info:")
         return True
     counters.add("errors", kind="unexpected")

@@ -30,7 +30,7 @@ from starlette.routing import Route
 from dynamics import disk
 from dynamics.errors import DynamicsError, FileError
 from jobs import people, quotas, workspace
-from ui import counters, identity, keys
+from ui import counters, identity, keys, share
 from ui.text import size
 
 ROUTE = "/api/upload"
@@ -180,7 +180,7 @@ def new_token() -> str:
 def room_bytes() -> int:
     """Return the largest file that this tab's person may send now."""
     owner = identity.owner()
-    return min(limit_bytes(), quotas.left(_workspace(owner))) if owner else limit_bytes()
+    return min(limit_bytes(), share.left(_workspace(owner))) if owner else limit_bytes()
 
 
 def folder(owner: str = "") -> Path:

@@ -4,12 +4,16 @@ import os
 from urllib.parse import urlsplit
 
 import streamlit as st
+from streamlit.runtime.scriptrunner_utils.script_run_context import get_script_run_ctx
 
 from dynamics.errors import DynamicsError
-from ui import keys
+from ui import keys, sign_in
 
-PERSON = "person"  # one key of the session: (browser, owner)
+PERSON = "person"  # one key of the session: (seat, owner, since when)
 MEMBERS = "DRIFTSCOPE_MEMBERS"
+TRUSTED = "DRIFTSCOPE_TRUST_EMAIL"
+MOST_SESSIONS = 20_000
+_seats: dict[str, str] = {}  # session → the seat that it belongs to
 
 
 class AccessError(DynamicsError):
@@ -28,10 +32,15 @@ def owner() -> str:
 
 
 def browser() -> str:
-    """Return the browser that this tab runs in, as `keys.asker` names it in requests for files."""
+    """Return the seat that this tab is open at, as `keys.asker` names it in requests for files."""
     if not keys.shared():
         return ""
-    return _browser() or st.session_state.get(PERSON, ("", ""))[0]
+    return _seat() or st.session_state.get(PERSON, ("",))[0]
+
+
+def may_go_on(session: str, asks: str | None) -> bool:
+    """Tell whether a connection from this seat may go on with a session that was open before."""
+    return asks is not None and _seats.get(session) == asks
 
 
 def enter() -> None:
@@ -55,8 +64,8 @@ def link_for_another_device() -> str:
     return f"{here.scheme}://{here.netloc}/{base + '/' if base else ''}enter?code={code}"
 
 
-def _person() -> tuple[str, str]:
-    bound, asks = st.session_state.get(PERSON), _browser()
+def _person() -> tuple[str, str, float]:
+    bound, asks = st.session_state.get(PERSON), _seat()
     if asks is None:
         if bound is None:
             raise AccessError(
@@ -68,13 +77,32 @@ def _person() -> tuple[str, str]:
         st.session_state.clear()  # the tab goes on in other hands: with nothing of what it had open
         bound = None
     if bound is None:
-        bound = st.session_state[PERSON] = (asks, _owner(asks))
+        bound = st.session_state[PERSON] = (asks, _owner(asks), sign_in.LEFT.now())
+        _note_session(asks)
+    if _signed_in():
+        _check_still_here(bound)
     return bound
 
 
-def _browser() -> str | None:
+def _check_still_here(bound: tuple[str, str, float]) -> None:
+    _check_member()
+    if sign_in.LEFT.since(bound[0], bound[2]):
+        st.session_state.clear()
+        raise AccessError("You have signed out. Reload the page to sign in again.")
+
+
+def _note_session(asks: str) -> None:
+    context = get_script_run_ctx(suppress_warning=True)
+    if context is not None:
+        _seats[context.session_id] = asks
+        while len(_seats) > MOST_SESSIONS:
+            del _seats[next(iter(_seats))]
+
+
+def _seat() -> str | None:
     known = keys.current()
-    return known.browser(st.context.cookies.get(known.cookie))
+    found = known.browser(st.context.cookies.get(known.cookie))
+    return found and known.seat(found, sign_in.name_of(st.user) if _signed_in() else "")
 
 
 def _owner(asks: str) -> str:
@@ -83,13 +111,13 @@ def _owner(asks: str) -> str:
             raise AccessError("Sign in first: reload the page.")
         return asks
     _check_member()
-    about = [str(st.user.get(name) or "") for name in ("iss", "sub")]
-    if not all(about):
+    person = sign_in.name_of(st.user)
+    if not person:
         raise AccessError(
             "The sign-in service did not say who you are (no issuer or no subject). Tell whoever runs this "
             "server."
         )
-    return keys.current().person("\n".join(about))
+    return keys.current().person(person)
 
 
 def _signed_in() -> bool | None:
@@ -100,9 +128,17 @@ def _signed_in() -> bool | None:
 def _check_member() -> None:
     """Make sure that who signed in belongs to those the administrator has named, where that was done."""
     allowed = {name.strip().lower() for name in os.environ.get(MEMBERS, "").split(",") if name.strip()}
-    address = str(st.user.get("email") or "").lower()
-    verified = st.user.get("email_verified", True) not in (False, "false")
-    if allowed and not (verified and allowed & {address, "@" + address.rpartition("@")[2]}):
+    if not allowed:
+        return
+    given = str(st.user.get("email") or "")
+    address = given.lower() if given.isascii() else ""  # some letters of other alphabets turn into ours
+    verified = st.user.get("email_verified") in (True, "true") or os.environ.get(TRUSTED) == "1"
+    if not verified:
+        raise AccessError(
+            "You have signed in, but the sign-in service does not say that it verified your e-mail address, "
+            "by which this server knows its members. Ask whoever runs it."
+        )
+    if not address or not allowed & {address, "@" + address.rpartition("@")[2]}:
         raise AccessError(
             "You have signed in, but you are not among the people who may use this server. Ask whoever runs "
             "it."

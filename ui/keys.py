@@ -10,7 +10,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from starlette.requests import HTTPConnection
 
 from dynamics.errors import SettingsError
 from jobs import workspace
+from ui import passphrase, sign_in
 
 SHARED = "DRIFTSCOPE_SHARED"
 PASSPHRASE = "DRIFTSCOPE_PASSPHRASE"
@@ -44,8 +45,8 @@ class Keys:
         server's mark, since a browser sends its cookies to all ports of a host.
     """
 
-    def __init__(self, home: Path, passphrase: str = "") -> None:
-        self._secret, self._passphrase = _secret(home), passphrase
+    def __init__(self, home: Path, phrase: str = "") -> None:
+        self._secret, self._passphrase = _secret(home), phrase
         mark = self._mac("mark", "")[:8]
         self.cookie, self.gate = f"driftscope-key-{mark}", f"driftscope-gate-{mark}"
 
@@ -65,15 +66,18 @@ class Keys:
         """Return the name under which the work of somebody who signed in is kept; it says nothing of them."""
         return self._mac("person", identity)[:40]
 
+    def seat(self, browser: str, person: str) -> str:
+        """Return the name of a browser while this person has signed in at it; "" for nobody."""
+        return self._mac("seat", f"{browser}\n{person}")[:40] if person else browser
+
     @property
     def gated(self) -> bool:
         """A passphrase is asked for."""
         return bool(self._passphrase)
 
-    def opens(self, passphrase: str) -> bool:
+    def opens(self, given: str) -> bool:
         """Tell whether this is the passphrase; takes the same time whatever is given."""
-        given, known = (hashlib.sha256(text.encode()).digest() for text in (passphrase, self._passphrase))
-        return hmac.compare_digest(given, known) and self.gated
+        return self.gated and passphrase.matches(given, self._passphrase)
 
     def proof(self, key: str) -> str:
         """Return the proof that the present passphrase was given with this key."""
@@ -128,11 +132,17 @@ def current() -> Keys:
 
 
 def asker(connection: HTTPConnection) -> str | None:
-    """Return the browser that asks, "" where one person has the server to themself; None for a stranger."""
+    """Return the seat that asks, "" where one person has the server to themself; None for a stranger."""
     if not shared():
         return ""
+    return seat(connection.cookies) if current().passed(connection) else None
+
+
+def seat(cookies: Mapping[str, str]) -> str | None:
+    """Return a browser with who has signed in at it, as one name: what is made there is for nobody else."""
     known = current()
-    return known.browser(connection.cookies.get(known.cookie)) if known.passed(connection) else None
+    browser = known.browser(cookies.get(known.cookie))
+    return browser and known.seat(browser, sign_in.of_cookies(cookies))
 
 
 def take_passphrase() -> None:
@@ -141,7 +151,7 @@ def take_passphrase() -> None:
     Raises
     ------
     SettingsError
-        The file is not there, or the passphrase is too short.
+        The file is not there, the passphrase is too short, or its hash is not whole.
     """
     given, path = os.environ.pop(PASSPHRASE, ""), os.environ.get(f"{PASSPHRASE}_FILE")
     if path:
@@ -150,6 +160,11 @@ def take_passphrase() -> None:
                 f"There is no file {path}; {PASSPHRASE}_FILE names the one with the passphrase."
             )
         given = Path(path).read_text("utf-8").strip()
+    if passphrase.is_hash(given) and not passphrase.is_sound(given):
+        raise SettingsError(
+            "The hash of the passphrase is not whole, or costs too much. Make it again with "
+            "`.venv/bin/python -m ui.passphrase`."
+        )
     if (given or path) and len(given) < LEAST_LETTERS:
         raise SettingsError(
             f"The passphrase has {len(given)} letters; it needs at least {LEAST_LETTERS}. Use four words."
@@ -158,8 +173,8 @@ def take_passphrase() -> None:
 
 
 @lru_cache(maxsize=8)
-def _keys(home: Path, passphrase: str) -> Keys:
-    return Keys(home, passphrase)
+def _keys(home: Path, phrase: str) -> Keys:
+    return Keys(home, phrase)
 
 
 def _secret(home: Path) -> bytes:

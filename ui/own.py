@@ -1,24 +1,34 @@
 """What stands above every page: one's share of a shared server, what ends soon, and missing protections."""
 
 import time
+from urllib.parse import urlsplit
 
 import streamlit as st
 
 from jobs import expiry, landlock, quotas
-from ui import identity, keys, state
+from ui import identity, keys, share, state
 from ui.text import escape, plural, size
 
 UNPROTECTED = (
     "This system has no Landlock (Linux 5.13 or later has): uploads are checked and read in a process of "
     "their own, but the kernel does not keep that process from other files. Open only files you trust."
 )
+IN_THE_CLEAR = (
+    "This page came without encryption (http): whoever listens on the network on the way can take your "
+    "workspace over. Ask whoever runs this server for its https address."
+)
+IN_COMMON = (
+    "Everybody who reaches this server works in this one workspace, and sees and deletes what is here. "
+    "Whoever runs it can give each person their own (`./run --shared`)."
+)
+HERE = ("localhost", "127.0.0.1", "::1")
 SHOWN = 3
 
 
 def head(work: state.Workspace) -> None:
     """Draw what a person should know before anything else; nothing on a protected server of one's own."""
-    if not landlock.version():
-        st.warning(UNPROTECTED, icon=":material/shield:")
+    for text in missing(st.context.url or ""):
+        st.warning(text, icon=":material/shield:")
     if not keys.shared():
         return
     for thing in (work.dataset, work.entry):
@@ -27,6 +37,17 @@ def head(work: state.Workspace) -> None:
     _ending()
     with st.container(horizontal=True, horizontal_alignment="right"), st.popover("Your workspace", key="own"):
         _share()
+
+
+def missing(address: str) -> list[str]:
+    """Return what a person should know of protections that are not there, at the address of their page."""
+    here = urlsplit(address)
+    found = [] if landlock.version() else [UNPROTECTED]
+    if here.hostname is None or here.hostname in HERE:
+        return found
+    if not keys.shared():
+        return [*found, IN_COMMON]
+    return [*found, IN_THE_CLEAR] if here.scheme == "http" else found
 
 
 def _ending() -> None:
@@ -46,7 +67,7 @@ def _ending() -> None:
 def _share() -> None:
     """Draw how much is used, and the ways to other devices and out."""
     place, limits = state.store().home, quotas.from_environment()
-    taken = quotas.used(place)
+    taken = share.taken(place)
     st.progress(min(1.0, taken / max(1, limits.disk)), f"{size(taken)} of {size(limits.disk)} used")
     st.caption(
         f"{limits.running} running and {limits.queued} waiting jobs at a time. What you do not open for "
@@ -55,6 +76,7 @@ def _share() -> None:
     )
     if any((place / "trash").iterdir()) and st.button("Empty the trash", key="empty-trash"):
         expiry.empty_trash(place, before=time.time() + 1)
+        share.forget(place)
         state.remember("deleted", None)
         st.rerun()
     if name := identity.signed_in_as():

@@ -31,8 +31,7 @@ WATCH = """
 window.refused = [];
 document.addEventListener("securitypolicyviolation", (event) => window.refused.push(event.blockedURI));
 """
-LIVE = f"""() => [...document.querySelectorAll(
-    "a, img, iframe, object, embed, source, link, script, image, use")]
+LIVE = f"""() => [...document.querySelectorAll("a, img, iframe, object, embed, source, link, script, use")]
   .flatMap((node) => ["href", "src", "xlink:href", "data", "srcdoc"].map((at) => node.getAttribute(at) ?? ""))
   .filter((address) => /{names.ELSEWHERE}|^javascript:|^x$/i.test(address))"""
 HANDLERS = "() => document.querySelectorAll('main [onerror], main [onload], main [style*=\"url(\"]').length"

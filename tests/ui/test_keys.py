@@ -3,7 +3,7 @@
 import pytest
 
 from dynamics.errors import SettingsError
-from ui import door, keys
+from ui import door, keys, passphrase, share
 
 
 @pytest.fixture
@@ -98,3 +98,52 @@ def test_a_short_passphrase_is_refused_and_none_is_left_in_the_environment(monke
     keys.take_passphrase()
     assert keys.PASSPHRASE not in keys.os.environ
     assert keys._passphrase == ["long enough"]
+
+
+def test_a_hash_stands_for_the_passphrase_and_does_not_hold_it(tmp_path, monkeypatch):
+    line = passphrase.hashed("four words of mine")
+    assert "mine" not in line
+    assert line != passphrase.hashed("four words of mine")
+    known = keys.Keys(tmp_path, line)
+    assert known.gated
+    assert known.opens("four words of mine")
+    for other in ("four words of min", "", line):
+        assert not known.opens(other)
+    (tmp_path / "phrase").write_text(line + "\n")
+    monkeypatch.setattr(keys, "_passphrase", [])
+    monkeypatch.setenv(f"{keys.PASSPHRASE}_FILE", str(tmp_path / "phrase"))
+    keys.take_passphrase()
+    assert keys._passphrase == [line]
+
+
+SALT, FOUND = "A" * 24, "B" * 44
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "scrypt$",
+        f"scrypt$32768$8$1${SALT}",
+        f"scrypt$32767$8$1${SALT}${FOUND}",
+        f"scrypt$4194304$8$1${SALT}${FOUND}",
+        f"scrypt$32768$0$1${SALT}${FOUND}",
+        f"scrypt$x$8$1${SALT}${FOUND}",
+    ],
+)
+def test_a_hash_that_is_not_whole_is_said_at_the_start(monkeypatch, line):
+    monkeypatch.setattr(keys, "_passphrase", [])
+    monkeypatch.setenv(keys.PASSPHRASE, line)
+    with pytest.raises(SettingsError, match="Make it again"):
+        keys.take_passphrase()
+
+
+def test_the_share_is_looked_up_now_and_then_only(tmp_path, monkeypatch):
+    looked = []
+    monkeypatch.setattr(share.quotas, "used", lambda place: looked.append(place) or 7)
+    monkeypatch.setattr(share, "_known", share.OrderedDict())
+    assert [share.taken(tmp_path) for _ in range(3)] == [7, 7, 7]
+    assert share.left(tmp_path) == share.quotas.from_environment().disk - 7
+    assert len(looked) == 1
+    share.forget(tmp_path)
+    share.taken(tmp_path)
+    assert len(looked) == 2

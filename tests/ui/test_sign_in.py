@@ -1,0 +1,162 @@
+"""Who has signed in by the cookie of a request, who may come in, and what the door makes of sessions."""
+
+import asyncio
+import json
+
+import pytest
+from starlette.requests import HTTPConnection
+from streamlit.web.server.starlette.starlette_app_utils import create_signed_value
+
+from ui import door, identity, keys, sign_in
+
+SECRET = "s" * 64
+ANN = {"iss": "https://login.example", "sub": "1", "is_logged_in": True, "email": "ann@lab.example"}
+
+
+@pytest.fixture
+def offered(monkeypatch):
+    monkeypatch.setattr(sign_in, "get_secrets_auth_section", lambda: {"cookie_secret": SECRET})
+    monkeypatch.setattr(sign_in, "get_cookie_secret", lambda: SECRET)
+
+
+def cookie(claims, *, secret=SECRET, name="_streamlit_user"):
+    return create_signed_value(
+        secret, name, claims if isinstance(claims, str) else json.dumps(claims)
+    ).decode()
+
+
+def test_the_cookie_of_a_request_says_who_has_signed_in(offered):
+    assert sign_in.of_cookies({"_streamlit_user": cookie(ANN)}) == "https://login.example\n1"
+
+
+FORGED = {
+    "none": {},
+    "empty": {"_streamlit_user": ""},
+    "no text": {"_streamlit_user": "ü\x00"},
+    "another secret": {"_streamlit_user": cookie(ANN, secret="t" * 64)},
+    "another cookie": {"_streamlit_user": cookie(ANN, name="_streamlit_user_tokens")},
+    "not json": {"_streamlit_user": cookie("no json")},
+    "a list": {"_streamlit_user": cookie("[1]")},
+    "signed out": {"_streamlit_user": cookie({**ANN, "is_logged_in": False})},
+    "no subject": {"_streamlit_user": cookie({**ANN, "sub": ""})},
+    "no issuer": {"_streamlit_user": cookie({**ANN, "iss": None})},
+}
+
+
+@pytest.mark.parametrize("case", FORGED)
+def test_any_other_cookie_says_nobody(offered, case):
+    assert sign_in.of_cookies(FORGED[case]) == ""
+
+
+def test_an_old_cookie_says_nobody(offered, monkeypatch):
+    old = cookie(ANN)
+    now = __import__("time").time()
+    monkeypatch.setattr("itsdangerous.timed.time.time", lambda: now + 40 * 86_400)
+    assert sign_in.of_cookies({"_streamlit_user": old}) == ""
+
+
+def test_without_sign_in_no_cookie_is_looked_at(monkeypatch):
+    monkeypatch.setattr(sign_in, "get_secrets_auth_section", dict)
+    assert sign_in.of_cookies({"_streamlit_user": cookie(ANN)}) == ""
+
+
+@pytest.mark.parametrize(
+    ("claims", "trusted", "enters"),
+    [
+        ({"email": "ann@lab.example", "email_verified": True}, "", True),
+        ({"email": "ANN@LAB.example", "email_verified": "true"}, "", True),
+        ({"email": "guest@other.example", "email_verified": True}, "", True),
+        ({"email": "ann@lab.example"}, "", False),
+        ({"email": "ann@lab.example"}, "1", True),
+        ({"email": "ann@lab.example", "email_verified": False}, "", False),
+        ({"email": "ann@evil.example", "email_verified": True}, "1", False),
+        ({"email": "ann@lab.example.evil", "email_verified": True}, "", False),
+        ({"email": "ann@evil.example@lab.example", "email_verified": False}, "", False),
+        ({"email": "ann@\u212aab.example", "email_verified": True}, "1", False),
+        ({"email": "@lab.example\u200b", "email_verified": True}, "1", False),
+        ({"email_verified": True}, "1", False),
+    ],
+)
+def test_only_verified_members_enter(monkeypatch, claims, trusted, enters):
+    monkeypatch.setenv(identity.MEMBERS, " @lab.example, guest@other.example,@kab.example")
+    monkeypatch.setenv(identity.TRUSTED, trusted)
+    monkeypatch.setattr(identity.st, "user", claims)
+    if enters:
+        identity._check_member()
+    else:
+        with pytest.raises(identity.AccessError, match="Ask whoever runs it"):
+            identity._check_member()
+
+
+@pytest.fixture
+def shared(tmp_path, monkeypatch):
+    monkeypatch.setenv("DRIFTSCOPE_HOME", str(tmp_path))
+    monkeypatch.setenv(keys.SHARED, "1")
+    monkeypatch.setattr(keys, "_passphrase", [])
+    return keys.current()
+
+
+def connection(known, key, *, type="websocket", path="/_stcore/stream", session=""):
+    headers = [(b"cookie", f"{known.cookie}={key}".encode()), (b"host", b"localhost")]
+    if session:
+        headers.append((b"sec-websocket-protocol", f"streamlit, token, {session}".encode()))
+    scope = {"type": type, "path": path, "headers": headers, "query_string": b"", "server": ("localhost", 80)}
+    scope |= {"scheme": "ws" if type == "websocket" else "http", "method": "GET", "subprotocols": []}
+    return HTTPConnection(scope)
+
+
+def named(scope):
+    return dict(scope["headers"]).get(b"sec-websocket-protocol", b"").decode()
+
+
+def test_a_browser_goes_on_with_no_session_but_its_own(shared, monkeypatch):
+    mine, other = shared.issue(), shared.issue()
+    monkeypatch.setattr(identity, "_seats", {"session-a": shared.browser(mine)})
+    own = door._noted(connection(shared, mine, session="session-a"))
+    assert named(own) == "streamlit, token, session-a"
+    for key, session in ((other, "session-a"), ("forged.key", "session-a"), (mine, "session-b")):
+        scope = door._noted(connection(shared, key, session=session))
+        assert named(scope) == "streamlit, token"
+        assert scope["subprotocols"] == ["streamlit", "token"]
+    assert door._noted(connection(shared, mine))["type"] == "websocket"
+
+
+def test_who_signs_out_has_left_the_pages_open_at_that_browser(shared, offered, monkeypatch):
+    key = shared.issue()
+    seat = shared.browser(key)
+    monkeypatch.setattr(sign_in, "LEFT", sign_in.Left(lambda: 5.0))
+    door._noted(connection(shared, key, type="http", path="/auth/logout"))
+    assert sign_in.LEFT.since(seat, 4.0)
+    assert not sign_in.LEFT.since(seat, 6.0)
+    assert not sign_in.LEFT.since("another", 4.0)
+
+
+def test_a_seat_is_a_browser_with_a_person(shared, offered):
+    key = shared.issue()
+    alone = keys.seat({shared.cookie: key})
+    ann = keys.seat({shared.cookie: key, "_streamlit_user": cookie(ANN)})
+    bob = keys.seat({shared.cookie: key, "_streamlit_user": cookie({**ANN, "sub": "2"})})
+    assert len({alone, ann, bob}) == 3
+    assert keys.seat({"_streamlit_user": cookie(ANN)}) is None
+
+
+def answered(known, *, scheme, cookies):
+    """Return the cookies that the door lets out."""
+    scope = {**connection(known, "", type="http", path="/oauth2callback").scope, "scheme": scheme}
+    sent = []
+
+    async def app(scope, receive, send):
+        headers = [(b"set-cookie", one.encode()) for one in cookies]
+        await send({"type": "http.response.start", "status": 302, "headers": headers})
+
+    async def note(message):
+        sent.append(message)
+
+    asyncio.run(door.Door(app)(scope, None, note))
+    return [value.decode() for name, value in sent[0]["headers"] if name == b"set-cookie"]
+
+
+def test_cookies_of_the_sign_in_keep_to_tls_where_they_were_given_over_it(shared):
+    given = ["_streamlit_user=x; HttpOnly; Path=/", "other=y"]
+    assert answered(shared, scheme="http", cookies=given) == given
+    assert answered(shared, scheme="https", cookies=given) == [given[0] + "; Secure", "other=y"]
