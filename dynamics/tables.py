@@ -32,6 +32,9 @@ SYMBOL_COLUMNS = (
 )
 ID_COLUMNS = ("gene_ids", "gene_id", "ensembl_id", "feature_id", "ensembl")
 FIELDS = ("level", "code", "message", "fix")
+LEVELS = ("error", "warning", "note")
+MOST_NOTES, MOST_LETTERS, MOST_TEXT = 200, 2_000, 1_000_000
+"""More is not kept of what a file says about its own reading."""
 
 
 def read_notes(adata: AnnData) -> list[Finding]:
@@ -39,17 +42,22 @@ def read_notes(adata: AnnData) -> list[Finding]:
     kept = adata.uns.get("driftscope", {})
     texts = kept.get("read_notes", "[]") if isinstance(kept, Mapping) else "[]"
     try:
-        return [Finding(**{key: str(row[key]) for key in FIELDS}) for row in json.loads(str(texts))]
-    except (ValueError, TypeError, LookupError):  # somebody else's entry of that name
+        rows = json.loads(str(texts)[:MOST_TEXT])
+        found = [
+            Finding(**{key: str(row[key])[:MOST_LETTERS] for key in FIELDS}) for row in rows[:MOST_NOTES]
+        ]
+    except (ValueError, TypeError, LookupError, RecursionError):  # somebody else's entry of that name
         return []
+    return [finding for finding in found if finding.level in LEVELS]
 
 
 def noted(adata: AnnData, notes: list[Finding]) -> AnnData:
     """The data set with its reading notes under `uns["driftscope"]` (changes `adata`, which is ours)."""
     kept = adata.uns.get("driftscope", {})
-    if notes and isinstance(kept, Mapping):
+    kept = kept if isinstance(kept, Mapping) else {}
+    if notes:
         earlier = read_notes(adata)
-        all_notes = [*earlier, *(new for new in notes if new not in earlier)]
+        all_notes = [*earlier, *(new for new in notes if new not in earlier)][-MOST_NOTES:]
         adata.uns["driftscope"] = {**kept, "read_notes": json.dumps([asdict(one) for one in all_notes])}
     return adata
 

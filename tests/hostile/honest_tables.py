@@ -383,3 +383,48 @@ def gene_columns(file):
     )
     genes = [f"ENSG{k:011}" for k in range(G)]
     return Truth(genes=genes, obs=days(), var={"gene_symbols": GENES, "ok": (np.arange(G) > 3).tolist()})
+
+
+@case("600 columns without an order")
+def wide(file):
+    obs = modern(file)
+    for k in range(600):
+        obs[f"column_{k:04}"] = K
+    del obs.attrs["column-order"]
+    return Truth(obs=days() | {"column_0000": K.tolist(), "column_0599": K.tolist()})
+
+
+@case("order of columns under its other name")
+def underscored(file):
+    obs = modern(file)
+    array(obs, "b", K)
+    array(obs, "a", K)
+    del obs.attrs["column-order"]
+    obs.attrs["column_order"] = np.array(["day", "b", "a"], dtype=object)
+    return Truth(obs=days() | {"b": K.tolist()})
+
+
+def _notes_of_others(value):
+    def make(file):
+        modern(file)
+        file.create_dataset("uns/driftscope/read_notes", data=value, dtype=UTF8)
+        return Truth(obs=days())
+
+    return make
+
+
+for _notes in (
+    "nonsense",
+    "[1, 2]",
+    '[{"level": "evil", "code": "x", "message": "y", "fix": "z"}]',
+    "[" * 10_000,
+):
+    case(f"notes of somebody else: {_notes[:12]}")(_notes_of_others(_notes))
+
+
+@case("somebody else's entry where notes are kept")
+def taken(file):
+    modern(file)
+    array(file["uns"], "driftscope", np.arange(3))
+    file["obs"]["x"] = K
+    return Truth(obs=days(), said=("unlisted-column",))
