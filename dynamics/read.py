@@ -178,6 +178,9 @@ def _matching(
                 note("not-numbers", f"{group}[{quoted(name)}] does not hold numbers; it was left out.")
             )
         elif isinstance(values, np.ndarray | pd.DataFrame) or sparse.issparse(values):
+            if getattr(getattr(values, "dtype", None), "kind", "") == "c":
+                message = f"{group}[{quoted(name)}] holds complex numbers: it is kept but not used."
+                notes.append(note("complex-numbers", message))
             yield name, _aligned(values, names, f"{group}[{quoted(name)}]", notes)
 
 

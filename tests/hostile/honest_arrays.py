@@ -32,7 +32,7 @@ from tests.hostile.honest import (
 CUBE = np.random.default_rng(3).normal(size=(N, 3))
 
 
-def _states(name, values, *, found=(), key="X_umap", truth=None):
+def _states(name, values, *, found=(), key="X_umap", truth=None, said=()):
     def make(file):
         modern(file)
         if sparse.issparse(values):
@@ -40,7 +40,7 @@ def _states(name, values, *, found=(), key="X_umap", truth=None):
         else:
             array(file["obsm"], key, values)
         wanted = values if truth is None else truth
-        return Truth(obs=days(), obsm={key: wanted}, found=found)
+        return Truth(obs=days(), obsm={key: wanted}, found=found, said=said)
 
     case(f"obsm: {name}")(make)
 
@@ -58,7 +58,7 @@ _states("whole numbers", np.arange(2 * N).reshape(N, 2))
 _states("big-endian", UMAP.astype(">f8"))
 _states("half precision", UMAP.astype("f2"))
 _states("yes/no", COUNTS[:, :4] > 0, key="flags")
-_states("complex", UMAP + 1j, key="waves")
+_states("complex", UMAP + 1j, key="waves", said=("complex-numbers",))
 _states("three-dimensional", np.zeros((N, 2, 3)), key="images")
 _states("no columns", np.zeros((N, 0)), key="X_none")
 _states("500 columns", np.random.default_rng(4).normal(size=(N, 500)), key="X_scVI")

@@ -10,12 +10,13 @@ from tests.hostile import (
     honest_arrays,
     honest_layouts,
     honest_matrices,
+    honest_names,
     honest_tables,
     honest_writers,
 )
 from tests.hostile.compare import same
 
-FILLED_BY = (honest_arrays, honest_layouts, honest_matrices, honest_tables, honest_writers)
+FILLED_BY = (honest_arrays, honest_layouts, honest_matrices, honest_names, honest_tables, honest_writers)
 
 
 def test_the_catalogue_is_whole():
