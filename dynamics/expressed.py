@@ -12,7 +12,16 @@ from anndata import AnnData
 from scipy import sparse
 
 from dynamics.columns import numbered, whole
-from dynamics.elements import PARTS, READ_ERRORS, encoding, is_null, matrix_shape, read_matrix, sparse_format
+from dynamics.elements import (
+    PARTS,
+    READ_ERRORS,
+    encoding,
+    is_null,
+    matrix_shape,
+    place,
+    read_matrix,
+    sparse_format,
+)
 from dynamics.entries import damaged_finding, is_damaged, members
 from dynamics.errors import FileError
 from dynamics.findings import Finding, note, quoted, warning
@@ -118,7 +127,7 @@ def _raw(file: h5py.File, n_obs: int, notes: list[Finding], damaged: Mapping[str
         notes.append(damaged_finding("raw", reason))
         return None
     try:
-        var = raw_table(file, notes)
+        var = raw_table(file, notes, damaged=damaged)
         return AnnData(X=fitting(raw_matrix(file)[0], (n_obs, len(var)), "raw", notes), var=var)
     except FileError as problem:
         what, _, fix = str(problem).rpartition(". ")
@@ -133,16 +142,16 @@ def _layers(
     group = file.get("layers")
     found = {}
     for name, element in members(group) if isinstance(group, h5py.Group) else ():
-        place = f"layers[{quoted(name)}]"
-        reason = is_damaged(element.name, damaged)
+        at = f"layers[{quoted(name)}]"
+        reason = is_damaged(place(element), damaged)
         if reason:
-            notes.append(damaged_finding(place, reason))
+            notes.append(damaged_finding(at, reason))
             continue
         try:
-            found[name] = fitting(element, shape, place, notes)
+            found[name] = fitting(element, shape, at, notes)
         except FileError as problem:
             what, _, fix = str(problem).rpartition(". ")
-            notes.append(warning("layers-shape", f"{place} was left out: {what}.", fix))
+            notes.append(warning("layers-shape", f"{at} was left out: {what}.", fix))
     return found
 
 

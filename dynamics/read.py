@@ -148,7 +148,7 @@ def _tables(file: h5py.File, notes: list[Finding], damaged: Mapping[str, str]) -
     adata = AnnData(obs=obs, var=genes(file, notes, damaged))
     for name, values in _matching(file, "obsm", obs.index, notes, damaged):
         adata.obsm[name] = values
-    old = {f"{name}_categories" for name in old_categories(file)}
+    old = {f"{name}_categories" for name in old_categories(file, damaged)}
     for name, values in unstructured(file, notes, damaged, old=old):
         adata.uns[name] = values
     return adata

@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from dynamics.columns import read_frame, read_values
-from dynamics.elements import is_null, matrix_shape
+from dynamics.column_values import read_values
+from dynamics.columns import read_frame, whole
+from dynamics.elements import is_null, matrix_shape, place, text
 from dynamics.errors import FileError
 from dynamics.findings import Finding, note, warning
 
@@ -95,7 +96,7 @@ def table(
         )
     shape = matrix_shape(file["X"]) if "X" in file and not is_null(file["X"]) else ()
     n_rows = shape[("obs", "var").index(name)] if len(shape) == 2 else None
-    frame = read_frame(element, old_categories(file), notes, n_rows=n_rows, damaged=damaged)
+    frame = read_frame(element, old_categories(file, damaged), notes, n_rows=n_rows, damaged=damaged)
     if "_index" in frame.columns:  # h5ad keeps the names of rows under this name
         notes.append(
             note(
@@ -133,20 +134,25 @@ def _unique(frame: pd.DataFrame, what: str, notes: list[Finding]) -> pd.DataFram
     return frame.set_axis(pd.Index(names, dtype=object, name=frame.index.name), axis=0)
 
 
-def old_categories(file: h5py.File) -> dict[str, np.ndarray]:
-    """Category names that anndata 0.6 kept as `uns/<column>_categories`; none where tables are groups."""
+def old_categories(file: h5py.File, damaged: Mapping[str, str] | None = None) -> dict[str, np.ndarray]:
+    """Category names that anndata 0.6 kept as `uns/<column>_categories`; none where tables are groups.
+
+    Raises
+    ------
+    FileError
+        Some of them are damaged: codes would stand in the place of names.
+    """
     uns = file.get("uns")
     if not isinstance(uns, h5py.Group) or not any(
         isinstance(file.get(name), h5py.Dataset) for name in ("obs", "var", "raw.var", "raw/var")
     ):
         return {}
-    return {
-        name.removesuffix("_categories"): read_values(uns[name], [])
-        for name in uns
-        if name.endswith("_categories")
-        and isinstance(uns[name], h5py.Dataset)
-        and uns[name].shape is not None
-    }
+    found = {}
+    for name, levels in ((text(raw), child) for raw, child in uns.items()):
+        if name.endswith("_categories") and isinstance(levels, h5py.Dataset) and levels.shape is not None:
+            whole(place(levels), damaged or {})
+            found[name.removesuffix("_categories")] = read_values(levels, [])
+    return found
 
 
 def raw_matrix(file: h5py.File) -> tuple[Any, Any] | None:
@@ -165,7 +171,7 @@ def raw_table(
     shape = matrix_shape(matrix)
     n_rows = shape[1] if len(shape) == 2 else None
     if genes is not None:
-        frame = read_frame(genes, old_categories(file), notes, n_rows=n_rows, damaged=damaged)
+        frame = read_frame(genes, old_categories(file, damaged), notes, n_rows=n_rows, damaged=damaged)
         return _unique(frame, "gene", notes)
     frame = table(file, "var", "gene", [], damaged=damaged)[[]] if "var" in file else pd.DataFrame()
     if n_rows is not None and len(frame) != n_rows:

@@ -241,6 +241,51 @@ def damaged_levels(file):
     return Truth(obs=days(), without=("x",), said=("unreadable-column", "unlisted-column"))
 
 
+@case("damaged categories of anndata 0.7, beside and by reference")
+def damaged_old_levels(file):
+    obs = modern(file)
+    obs["x"] = obs["y"] = np.zeros(N, "i1")
+    _spoil(file, "obs/__categories/x", (3,))
+    _spoil(file, "uns/levels", (3,))
+    obs["y"].attrs["categories"] = file["uns/levels"].ref
+    said = ("damaged-element", "unreadable-column", "unlisted-column")
+    return Truth(obs=days(), without=("x", "y"), said=said)
+
+
+@case("damaged parts under names that are no UTF-8")
+def damaged_odd_names(file):
+    obs = modern(file)
+    _spoil(file, "uns/x")
+    _spoil(file, "uns/y", (N,))
+    for name, place in ((b"x", file["obsm"]), (b"y", obs)):
+        h5py.h5o.link(h5py.h5o.open(file.id, b"uns/" + name), place.id, b"caf\xe9")
+    del file["uns"]
+    return Truth(obs=days(), said=("damaged-element", "unreadable-column", "unlisted-column"))
+
+
+@case("names that are no UTF-8")
+def latin_names(file):
+    obs = modern(file)
+    for place, values in ((obs, np.arange(N)), (file["obsm"], UMAP), (file["uns"], np.arange(3))):
+        made = file.create_dataset(None, data=values)
+        h5py.h5o.link(made.id, place.id, "Größe".encode("cp1252"))
+    truth = days() | {"Größe": list(range(N))}
+    return Truth(obs=truth, obsm={"Größe": UMAP}, uns={"Größe": [0, 1, 2]}, said=("unlisted-column",))
+
+
+@case("kinds of numbers that nobody reads")
+def odd_types(file):
+    modern(file)
+    space = h5py.h5s.create_simple((N,))
+    for group in ("obs", "obsm", "uns"):
+        for name, kind in ((b"bits", h5py.h5t.STD_B8LE), (b"clock", h5py.h5t.UNIX_D32LE)):
+            h5py.h5d.create(file[group].id, name, kind, space)
+    h5py.h5d.create(file["varm"].id, b"clock", h5py.h5t.UNIX_D32LE, h5py.h5s.create_simple((G, 2)))
+    without = ("clock", "obsm/clock", "uns/clock")
+    said = ("unreadable-column", "unlisted-column", "unreadable-element", "unknown-uns", "never-written")
+    return Truth(obs=days(), without=without, said=said)
+
+
 @case("arrays that were never written")
 def never_written(file):
     modern(file)

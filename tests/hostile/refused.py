@@ -149,6 +149,16 @@ def damaged_raw(file):
     table(file["raw"], "var", GENES)
 
 
+@case("damaged categories of anndata 0.6", '"/uns/day_categories" is damaged')
+def damaged_oldest(file):
+    file["X"] = COUNTS
+    for name, names in (("obs", CELLS), ("var", GENES)):
+        made = np.zeros(len(names), dtype=[("index", "S9"), ("day", "i1")])
+        made["index"] = [n.encode() for n in names]
+        file[name] = made
+    _spoil(file, "uns/day_categories", (3,))
+
+
 @case("part of X without filler", '"/X" is damaged')
 def unfilled(file):
     modern(file, has_x=False)
