@@ -99,6 +99,12 @@ def is_null(element: Any) -> bool:
     return isinstance(element, h5py.Dataset) and (element.shape is None or encoding(element) == "null")
 
 
+def element_at(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:
+    """The group or array of that name; None where there is none or it stands for nothing."""
+    found = group.get(name)
+    return found if isinstance(found, h5py.Group | h5py.Dataset) and not is_null(found) else None
+
+
 def sparse_format(group: h5py.Group | h5py.Dataset) -> str | None:
     """ "csr" or "csc" where the group holds a sparse matrix, else None."""
     if not isinstance(group, h5py.Group) or not set(group) >= PARTS:

@@ -15,8 +15,8 @@ from dynamics.columns import numbered, whole
 from dynamics.elements import (
     PARTS,
     READ_ERRORS,
+    element_at,
     encoding,
-    is_null,
     matrix_shape,
     place,
     read_matrix,
@@ -55,8 +55,8 @@ class Expression:
 
 def genes(file: h5py.File, notes: list[Finding], damaged: Mapping[str, str]) -> pd.DataFrame:
     """The table of genes: `var`, that of `raw` where it is missing, or numbers where nothing names them."""
-    has_x = _is_there(file, "X")
-    var = table(file, "var", "gene", notes, damaged=damaged) if _is_there(file, "var") else None
+    has_x = element_at(file, "X") is not None
+    var = table(file, "var", "gene", notes, damaged=damaged) if element_at(file, "var") is not None else None
     if var is not None and (has_x or len(var)):
         return var
     if not has_x and raw_matrix(file):
@@ -83,7 +83,7 @@ def expression(
         X, or what must stand in for it, is damaged or does not fit the tables.
     """
     n_obs, var = tables.n_obs, tables.var
-    has_x = _is_there(file, "X")
+    has_x = element_at(file, "X") is not None
     if has_x and not (0 in matrix_shape(file["X"]) and not len(var)):
         whole("/X", damaged)
         x = fitting(file["X"], (n_obs, len(var)), "X", notes)
@@ -112,10 +112,6 @@ def expression(
 
 def _rank(layer: str) -> int:
     return STAND_INS.index(layer.lower()) if layer.lower() in STAND_INS else len(STAND_INS)
-
-
-def _is_there(file: h5py.File, name: str) -> bool:
-    return isinstance(file.get(name), h5py.Group | h5py.Dataset) and not is_null(file[name])
 
 
 def _raw(file: h5py.File, n_obs: int, notes: list[Finding], damaged: Mapping[str, str]) -> AnnData | None:

@@ -13,7 +13,7 @@ from anndata import AnnData
 
 from dynamics.column_values import read_values
 from dynamics.columns import read_frame, whole
-from dynamics.elements import is_null, matrix_shape, place, text
+from dynamics.elements import element_at, matrix_shape, place, text
 from dynamics.errors import FileError
 from dynamics.findings import Finding, note, warning
 
@@ -88,13 +88,14 @@ def table(
     FileError
         The table is missing or cannot be read.
     """
-    element = file.get(name)
-    if not isinstance(element, h5py.Group | h5py.Dataset) or is_null(element):
+    element = element_at(file, name)
+    if element is None:
         raise FileError(
             f'The file has no table "{name}", which every h5ad file has. '
             "Save it again: adata.write_h5ad(path)."
         )
-    shape = matrix_shape(file["X"]) if "X" in file and not is_null(file["X"]) else ()
+    x = element_at(file, "X")
+    shape = () if x is None else matrix_shape(x)
     n_rows = shape[("obs", "var").index(name)] if len(shape) == 2 else None
     frame = read_frame(element, old_categories(file, damaged), notes, n_rows=n_rows, damaged=damaged)
     if "_index" in frame.columns:  # h5ad keeps the names of rows under this name
@@ -158,9 +159,10 @@ def old_categories(file: h5py.File, damaged: Mapping[str, str] | None = None) ->
 def raw_matrix(file: h5py.File) -> tuple[Any, Any] | None:
     """Matrix and table of `raw`, in the new or the old place; the table is None where there is none."""
     raw = file.get("raw")
-    if isinstance(raw, h5py.Group) and "X" in raw and not is_null(raw["X"]):
-        return raw["X"], raw.get("var")
-    return (file["raw.X"], file.get("raw.var")) if "raw.X" in file and not is_null(file["raw.X"]) else None
+    if isinstance(raw, h5py.Group) and element_at(raw, "X") is not None:
+        return raw["X"], element_at(raw, "var")
+    matrix = element_at(file, "raw.X")
+    return None if matrix is None else (matrix, element_at(file, "raw.var"))
 
 
 def raw_table(

@@ -155,13 +155,13 @@ def unknown_top(file):
     modern(file)
     uns = file["uns"]
     mark(uns.create_group("odd"), "from-the-future", "9")
-    mark(uns.create_group("wrong"), "csr_matrix", "0.1.0").attrs["x"] = 1
-    del uns["wrong"]
+    mark(uns.create_group("wrong"), "csr_matrix", "0.1.0").attrs["shape"] = [3, 3]
     uns.create_dataset("lists", (2,), dtype=h5py.vlen_dtype("i4"))[0] = [1, 2]
     uns.create_dataset("opaque", data=np.zeros(2, "V5"))
     array(uns, "good", np.arange(3))
-    without = ("uns/odd", "uns/lists", "uns/opaque")
-    return Truth(obs=days(), uns={"good": [0, 1, 2]}, without=without, said=("unknown-uns",))
+    without = ("uns/odd", "uns/lists", "uns/opaque", "uns/wrong")
+    said = ("unknown-uns", "damaged-element")
+    return Truth(obs=days(), uns={"good": [0, 1, 2]}, without=without, said=said)
 
 
 @case("uns: a dictionary whose keys are those of a sparse matrix")

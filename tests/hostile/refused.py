@@ -98,6 +98,15 @@ def unmarked_lie(file):
     _put(file, "X/indices", indices)
 
 
+@case("sparse X without shape that points outside", "points outside")
+def shapeless_lie(file):
+    modern(file)
+    del file["X"].attrs["shape"]
+    indices = file["X/indices"][()]
+    indices[5] = G
+    _put(file, "X/indices", indices)
+
+
 @case("sparse X without marks whose starts fall", "starts that fall")
 def unmarked_fall(file):
     modern(file)
