@@ -25,6 +25,7 @@ from dynamics.tables import (
     raw_table,
     read_notes,
     table,
+    with_unique_names,
 )
 from dynamics.write import write_h5ad
 
@@ -188,11 +189,15 @@ def _aligned(values: Any, names: pd.Index, name: str, notes: list[Finding]) -> A
     """A table in the order of the cells; other arrays as they are."""
     if not isinstance(values, pd.DataFrame):
         return values
-    if values.index.is_unique and set(values.index) == set(names) and not values.index.equals(names):
+    values = with_unique_names(values, "row", [])
+    if set(values.index) == set(names) and not values.index.equals(names):
         notes.append(
             note("reordered-table", f"{name} lists its rows in another order; they were put in order.")
         )
         return values.loc[names]
+    if not values.index.equals(names):
+        message = f"{name} names its rows otherwise than the table of cells; they were taken in their order."
+        notes.append(note("table-names", message))
     return values.set_axis(names, axis=0)
 
 

@@ -1,8 +1,9 @@
 """The tables of an h5ad file, their names made unique, and what was noticed on the way."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ SYMBOL_COLUMNS = (
 ID_COLUMNS = ("gene_ids", "gene_id", "ensembl_id", "feature_id", "ensembl")
 FIELDS = ("level", "code", "message", "fix")
 LEVELS = ("error", "warning", "note")
+MOST_ALIKE = 20
+"""Notes of one kind that are kept one by one."""
 MOST_NOTES, MOST_LETTERS, MOST_TEXT = 200, 2_000, 1_000_000
 """More is not kept of what a file says about its own reading."""
 
@@ -58,9 +61,24 @@ def noted(adata: AnnData, notes: list[Finding]) -> AnnData:
     kept = kept if isinstance(kept, Mapping) else {}
     if notes:
         earlier = read_notes(adata)
-        all_notes = [*earlier, *(new for new in notes if new not in earlier)][-MOST_NOTES:]
+        all_notes = _thinned([*earlier, *(new for new in notes if new not in earlier)])
         adata.uns["driftscope"] = {**kept, "read_notes": json.dumps([asdict(one) for one in all_notes])}
     return adata
+
+
+def _thinned(notes: list[Finding]) -> list[Finding]:
+    """The notes with no more than `MOST_ALIKE` of a kind, and one that counts the others."""
+    kept: list[Finding] = []
+    seen = Counter(finding.code for finding in notes)
+    taken: Counter[str] = Counter()
+    for finding in notes:
+        taken[finding.code] += 1
+        if taken[finding.code] <= MOST_ALIKE:
+            kept.append(finding)
+        elif taken[finding.code] == seen[finding.code]:
+            more = f"{seen[finding.code] - MOST_ALIKE:,} more like this: {finding.message}"
+            kept.append(replace(finding, message=f"There are {more}"))
+    return kept[:MOST_NOTES]
 
 
 def opened(path: str | Path) -> h5py.File:
@@ -106,10 +124,11 @@ def table(
             )
         )
         frame = frame.rename(columns={"_index": "_index_column"})
-    return _unique(frame, what, notes)
+    return with_unique_names(frame, what, notes)
 
 
-def _unique(frame: pd.DataFrame, what: str, notes: list[Finding]) -> pd.DataFrame:
+def with_unique_names(frame: pd.DataFrame, what: str, notes: list[Finding]) -> pd.DataFrame:
+    """The table with numbers added to names that occur before; the same names always become the same."""
     repeated = frame.index.duplicated()
     if not repeated.any():
         return frame
@@ -174,7 +193,7 @@ def raw_table(
     n_rows = shape[1] if len(shape) == 2 else None
     if genes is not None:
         frame = read_frame(genes, old_categories(file, damaged), notes, n_rows=n_rows, damaged=damaged)
-        return _unique(frame, "gene", notes)
+        return with_unique_names(frame, "gene", notes)
     frame = table(file, "var", "gene", [], damaged=damaged)[[]] if "var" in file else pd.DataFrame()
     if n_rows is not None and len(frame) != n_rows:
         raise FileError(

@@ -90,6 +90,13 @@ def shuffled_table(file):
     return Truth(obs=days(), obsm={"frame": np.arange(N)[:, None]}, said=("reordered-table",))
 
 
+@case("obsm: a table that names its rows otherwise")
+def numbered_table(file):
+    modern(file)
+    table(file["obsm"], "frame", [str(k) for k in range(N)], {"a": np.arange(N)})
+    return Truth(obs=days(), obsm={"frame": np.arange(N)[:, None]}, said=("table-names",))
+
+
 @case("obsm: wrong number of rows, texts, an unknown kind, lists")
 def wrong_states(file):
     modern(file)
