@@ -8,6 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from dynamics.checks_copies import SMALL_PANEL, copies, copy_findings, has_few_steps, row_marks
+from dynamics.column_values import R_MISSING
 from dynamics.findings import Finding, error, note, warning
 from dynamics.roles import Roles, array
 from dynamics.tables import SYMBOL_COLUMNS
@@ -90,6 +91,7 @@ def matrix_findings(adata: "AnnData", values: str, reason: str, *, index: np.nda
         yield error("not-expression", reason, "Save the file with numbers in X, or with counts in a layer.")
         return
     yield from _value_findings(adata, values, reason)
+    yield from _r_findings(matrix)
     bad, empty, marks = _scan(matrix)
     if bad:
         yield error(
@@ -110,6 +112,22 @@ def matrix_findings(adata: "AnnData", values: str, reason: str, *, index: np.nda
         matrix.shape[1] < SMALL_PANEL and found.repeated > 0 and (found.is_tied or has_few_steps(matrix[:]))
     )
     yield from copy_findings(found, code="cells", what="expression", tied=tied)
+
+
+def _r_findings(matrix: Any) -> Iterator[Finding]:
+    """Whole numbers that mean "missing" where they come from R."""
+    values = matrix.data if sparse.issparse(matrix) else matrix
+    if values.dtype.kind != "i" or values.dtype.itemsize < 4 or not values.size or values.min() > R_MISSING:
+        return
+    gaps = int((values == R_MISSING).sum())
+    if gaps:
+        yield error(
+            "x-r-missing",
+            f"{gaps:,} values of the expression matrix (X) are {R_MISSING:,}, which is how R writes a "
+            "missing whole number.",
+            "Replace the missing values in R before saving the file (x[is.na(x)] <- 0), or choose another "
+            "matrix as counts.",
+        )
 
 
 def _value_findings(adata: "AnnData", values: str, reason: str) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from dynamics.elements import attribute, encoding, levels_of, native, texts
+from dynamics.elements import attribute, encoding, levels_of, native, place, texts
 from dynamics.findings import Finding, note, quoted, warning
 
 R_MISSING = np.iinfo(np.int32).min
@@ -32,7 +32,7 @@ def read_column(element: h5py.Group | h5py.Dataset, notes: list[Finding]) -> Any
     if {"codes", "categories"} <= parts:
         levels = read_column(element["categories"], notes)
         ordered = yes(attribute(element, "ordered"))
-        return categorical(element["codes"][()], levels, ordered=ordered, name=element.name, notes=notes)
+        return categorical(element["codes"][()], levels, ordered=ordered, name=place(element), notes=notes)
     if {"values", "mask"} <= parts:
         return _with_gaps(read_values(element["values"], notes), element["mask"][()])
     raise Column(f"it is stored as {quoted(encoding(element) or 'a group')}, which is not a column")
@@ -57,10 +57,10 @@ def read_values(element: h5py.Dataset, notes: list[Finding]) -> Any:
     if h5py.check_vlen_dtype(element.dtype) not in (None, str, bytes):
         raise Column("it holds lists instead of single values")
     if values.dtype.kind in "SOU":
-        return texts(values, element.name, notes)
+        return texts(values, place(element), notes)
     if values.dtype.kind not in "biufc" and values.dtype.names is None:
         raise Column("it holds neither numbers nor texts")
-    return r_gaps(native(values), element.name, notes)
+    return r_gaps(native(values), place(element), notes)
 
 
 def r_gaps(values: np.ndarray, name: str, notes: list[Finding]) -> Any:

@@ -9,7 +9,18 @@ import numpy as np
 import pandas as pd
 
 from dynamics.column_values import Column, categorical, named_values, r_gaps, read_column, read_values, yes
-from dynamics.elements import READ_ERRORS, attribute, encoding, levels_of, listed, native, text, texts
+from dynamics.elements import (
+    READ_ERRORS,
+    attribute,
+    damage,
+    encoding,
+    levels_of,
+    listed,
+    native,
+    place,
+    text,
+    texts,
+)
 from dynamics.errors import FileError
 from dynamics.findings import Finding, note, quoted, warning
 
@@ -54,17 +65,17 @@ def read_frame(
         The names of the rows cannot be read.
     """
     damaged = damaged or {}
-    table = quoted(element.name.strip("/"))
+    table = quoted(place(element).strip("/"))
     if isinstance(element, h5py.Dataset):
-        whole(element.name, damaged)
+        whole(place(element), damaged)
         return _of_records(element, table, categories, notes)
-    key = _index_key(element)
-    index = _index(element, key, notes, n_rows=n_rows, damaged=damaged)
+    parts = _parts(element)
+    key = _index_key(element, parts)
+    index = _index(element, parts, key, notes, n_rows=n_rows, damaged=damaged)
     columns: dict[str, Any] = {}
-    for name, path in _order(element, key, table, notes).items():
+    for name, path in _order(element, list(parts), key, table=table, notes=notes).items():
         try:
-            _sound(f"{element.name.rstrip('/')}/{path}", damaged)
-            columns[name] = _fitted(_column(element, path, notes), len(index))
+            columns[name] = _fitted(_column(element, path, parts[path], notes, damaged), len(index))
         except READ_ERRORS as problem:
             why = str(problem) if isinstance(problem, Column) else "it is stored in an unknown way"
             notes.append(_left_out(name, table, why))
@@ -80,30 +91,36 @@ def _left_out(name: str, table: str, why: str) -> Finding:
 
 
 def _sound(name: str, damaged: Mapping[str, str]) -> None:
-    for element, reason in damaged.items():
-        if element == name or element.startswith(f"{name}/"):
-            raise Column(f"it is damaged ({reason})")
+    found = damage(name, damaged)
+    if found:
+        raise Column(f"it is damaged ({found[1]})")
 
 
 def whole(name: str, damaged: Mapping[str, str]) -> None:
     """Raise FileError where an element that cannot be done without is damaged."""
-    for element, reason in damaged.items():
-        if element == name or element.startswith(f"{name}/"):
-            raise FileError(
-                f"{quoted(element)} is damaged: {reason}. Copy or download the file again, or write it again "
-                "from the original data."
-            )
+    found = damage(name, damaged)
+    if found:
+        raise FileError(
+            f"{quoted(found[0])} is damaged: {found[1]}. Copy or download the file again, or write it again "
+            "from the original data."
+        )
 
 
-def _index_key(group: h5py.Group) -> str | None:
+def _index_key(group: h5py.Group, parts: Mapping[str, Any]) -> str | None:
     """Where the names of the rows are; None where there are none."""
     said = attribute(group, "_index")
-    named = [said] if isinstance(said, str) else []
-    return next((key for key in (*named, *INDEX_NAMES) if key and key in group), None)
+    named = [_path(said)] if isinstance(said, str) else []
+    return next((key for key in (*named, *INDEX_NAMES) if key in parts), None)
+
+
+def _path(name: str) -> str:
+    """Where HDF5 puts what has this name."""
+    return re.sub("/+", "/", name).strip("/")
 
 
 def _index(
     group: h5py.Group,
+    parts: Mapping[str, Any],
     key: str | None,
     notes: list[Finding],
     *,
@@ -111,21 +128,21 @@ def _index(
     damaged: Mapping[str, str],
 ) -> pd.Index:
     if key is None:
-        return numbered(group.name.strip("/"), notes, n_rows)
-    whole(f"{group.name.rstrip('/')}/{key}", damaged)
+        return numbered(place(group).strip("/"), notes, n_rows)
+    whole(place(parts[key]), damaged)
     try:
-        values = _fitted(_column(group, key, notes), None)
+        values = _fitted(_column(group, key, parts[key], notes, damaged), None)
     except READ_ERRORS as problem:
         raise FileError(
-            f"The names of the rows of {quoted(group.name)} cannot be read. Open the file in Python and save "
-            "it again: adata.write_h5ad(path)."
+            f"The names of the rows of {quoted(place(group))} cannot be read. Open the file in Python and "
+            "save it again: adata.write_h5ad(path)."
         ) from problem
     names = pd.Series(values).astype(object)
     if names.isna().any():
         notes.append(
             warning(
                 "missing-names",
-                f"{int(names.isna().sum()):,} rows of {quoted(group.name)} have no name; they are called "
+                f"{int(names.isna().sum()):,} rows of {quoted(place(group))} have no name; they are called "
                 '"unnamed".',
                 "Give every cell and gene a name and save the file again.",
             )
@@ -151,14 +168,17 @@ def numbered(name: str, notes: list[Finding], n_rows: int | None) -> pd.Index:
     return pd.Index([str(k) for k in range(n_rows)], dtype=object)
 
 
-def _order(group: h5py.Group, key: str | None, table: str, notes: list[Finding]) -> dict[str, str]:
+def _order(
+    group: h5py.Group, parts: list[str], key: str | None, *, table: str, notes: list[Finding]
+) -> dict[str, str]:
     """Where each column lies: the columns as the table lists them, then those that it does not list."""
     said = next((group.attrs[name] for name in ("column-order", "column_order") if name in group.attrs), ())
     said = () if isinstance(said, h5py.Empty) else np.atleast_1d(np.asarray(said, dtype=object))
-    known = [path for path in _paths(group) if path != key]
-    order = {text(name): re.sub("/+", "/", text(name)).strip("/") for name in said}  # so HDF5 reads paths
+    order = {text(name): _path(text(name)) for name in said}
     order = {name: path for name, path in order.items() if path != key}
-    gone = [name for name, path in order.items() if path not in known]
+    known = [part for part in parts if part != key]
+    there = set(known)
+    gone = [name for name, path in order.items() if path not in there]
     if gone:
         notes.append(
             warning(
@@ -167,8 +187,9 @@ def _order(group: h5py.Group, key: str | None, table: str, notes: list[Finding])
                 "If you need them, write the file again from the program that made it.",
             )
         )
-    order = {name: path for name, path in order.items() if path in known}
-    others = [path for path in known if path not in order.values()]
+    order = {name: path for name, path in order.items() if path in there}
+    listed_too = set(order.values())
+    others = [path for path in known if path not in listed_too]
     if others and order:
         notes.append(
             note("unlisted-column", f"{table} holds columns that it does not list: {listed(others)}.")
@@ -176,18 +197,19 @@ def _order(group: h5py.Group, key: str | None, table: str, notes: list[Finding])
     return order | {path: path for path in others}
 
 
-def _paths(group: h5py.Group, prefix: str = "") -> list[str]:
-    """Names of columns; a slash in a name made a group of it."""
-    names = []
-    for name, child in group.items():
-        if (not prefix and name == OLD_CATEGORIES) or isinstance(child, h5py.Datatype):
+def _parts(group: h5py.Group, prefix: str = "") -> dict[str, h5py.Group | h5py.Dataset]:
+    """The columns by name; a slash in a name made a group of it."""
+    parts: dict[str, Any] = {}
+    for raw, child in group.items():
+        name = f"{prefix}{text(raw)}"
+        if name == OLD_CATEGORIES or isinstance(child, h5py.Datatype):
             continue
         is_plain = isinstance(child, h5py.Group) and not encoding(child)
         if is_plain and not {"codes", "categories"} <= set(child) and not {"values", "mask"} <= set(child):
-            names += _paths(child, f"{prefix}{name}/")
+            parts |= _parts(child, f"{name}/")
         else:
-            names.append(f"{prefix}{name}")
-    return names
+            parts[name] = child
+    return parts
 
 
 def _fitted(values: Any, n_rows: int | None) -> Any:
@@ -206,25 +228,25 @@ def _fitted(values: Any, n_rows: int | None) -> Any:
     return values
 
 
-def _column(group: h5py.Group, name: str, notes: list[Finding]) -> Any:
+def _column(
+    group: h5py.Group, name: str, element: Any, notes: list[Finding], damaged: Mapping[str, str]
+) -> Any:
     """One column; its categories may lie beside its codes, or in a group of the table (anndata 0.7)."""
-    element = group[name]
-    if isinstance(element, h5py.Dataset):
-        levels = _old_levels(group, name)
-        if levels is not None:
-            about = attribute(levels, "ordered")
-            return categorical(
-                element[()], read_values(levels, notes), ordered=yes(about), name=name, notes=notes
-            )
-    return read_column(element, notes)
+    _sound(place(element), damaged)
+    levels = _old_levels(group, name, element) if isinstance(element, h5py.Dataset) else None
+    if levels is None:
+        return read_column(element, notes)
+    _sound(place(levels), damaged)
+    ordered = yes(attribute(levels, "ordered"))
+    return categorical(element[()], read_values(levels, notes), ordered=ordered, name=name, notes=notes)
 
 
-def _old_levels(group: h5py.Group, name: str) -> h5py.Dataset | None:
+def _old_levels(group: h5py.Group, name: str, element: h5py.Dataset) -> h5py.Dataset | None:
     """The category names of a column as anndata 0.7 kept them, or None."""
     old = group.get(OLD_CATEGORIES)
     if isinstance(old, h5py.Group) and name in old:
         return old[name]
-    referred = group[name].attrs.get("categories")
+    referred = element.attrs.get("categories")
     return group[referred] if isinstance(referred, h5py.Reference) and referred else None
 
 
@@ -246,7 +268,7 @@ def _of_records(
         except READ_ERRORS as problem:
             why = str(problem) if isinstance(problem, Column) else "it is stored in an unknown way"
             notes.append(_left_out(name, table, why))
-    names = texts(records[key], f"{element.name}/{key}", notes)
+    names = texts(records[key], f"{place(element)}/{key}", notes)
     return pd.DataFrame(columns, index=pd.Index(names, dtype=object))
 
 

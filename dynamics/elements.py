@@ -1,6 +1,6 @@
 """Single elements of an h5ad file, in every layout since anndata 0.6: texts, arrays and matrices."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import h5py
@@ -78,9 +78,31 @@ def encoding(element: h5py.Group | h5py.Dataset) -> str:
     return said if isinstance(said, str) else ""
 
 
+def place(element: h5py.Group | h5py.Dataset) -> str:
+    """Where an element lies in the file, as `jobs.precheck` names it; names need not be UTF-8."""
+    name = element.name
+    if isinstance(name, str):
+        name = name.encode("utf-8", "surrogateescape")
+    return (name or b"/").decode("utf-8", "replace")
+
+
+def damage(name: str, damaged: Mapping[str, str]) -> tuple[str, str] | None:
+    """The element at or below a place that must not be read, and why; None where all is sound."""
+    for at, why in damaged.items():
+        if at == name or at.startswith(f"{name.rstrip('/')}/"):
+            return at, why
+    return None
+
+
 def is_null(element: Any) -> bool:
     """Whether an element stands for "nothing", as anndata writes None."""
     return isinstance(element, h5py.Dataset) and (element.shape is None or encoding(element) == "null")
+
+
+def element_at(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:
+    """The group or array of that name; None where there is none or it stands for nothing."""
+    found = group.get(name)
+    return found if isinstance(found, h5py.Group | h5py.Dataset) and not is_null(found) else None
 
 
 def sparse_format(group: h5py.Group | h5py.Dataset) -> str | None:
@@ -135,13 +157,13 @@ def read_matrix(
     if isinstance(element, h5py.Dataset):
         values = native(element[()])
         if not isinstance(values, np.ndarray) or values.dtype.kind not in "biufc":
-            raise FileError(f"{quoted(element.name)} does not hold numbers. {WRITE_AGAIN}")
+            raise FileError(f"{quoted(place(element))} does not hold numbers. {WRITE_AGAIN}")
         return values[:, None] if values.ndim == 1 else values
     kind = kind or sparse_format(element)
     if kind is None:
         found = encoding(element) or "a group"
         raise FileError(
-            f"{quoted(element.name)} is stored as {quoted(found)}, which is not a matrix that can be read. "
+            f"{quoted(place(element))} is stored as {quoted(found)}, which is not a matrix that can be read. "
             "In Python, make it a scipy CSR matrix or a NumPy array and save the file again."
         )
     return _sparse(element, kind, shape or matrix_shape(element), notes)
@@ -154,13 +176,13 @@ def _sparse(
     data, indices, starts = (native(group[part][()]) for part in ("data", "indices", "indptr"))
     problem = _contradiction(data, indices, starts, kind=kind, shape=shape)
     if problem:
-        raise FileError(f"The sparse matrix {quoted(group.name)} {problem}. {WRITE_AGAIN}")
+        raise FileError(f"The sparse matrix {quoted(place(group))} {problem}. {WRITE_AGAIN}")
     width = np.int32 if max(len(data), *shape) < np.iinfo(np.int32).max else np.int64
     parts = (data, indices.astype(width, copy=False), starts.astype(width, copy=False))
     matrix = MATRIX_FORMATS[kind](parts, shape=shape)
     matrix.sort_indices()
     if not matrix.has_canonical_format:
-        matrix = _summed(matrix, group.name, notes)
+        matrix = _summed(matrix, place(group), notes)
     return matrix
 
 
@@ -185,7 +207,7 @@ def _contradiction(data: Any, indices: Any, starts: Any, *, kind: str, shape: tu
 def _summed(matrix: Any, name: str, notes: list[Finding]) -> Any:
     """The matrix with entries of the same place added up, as the format means them."""
     before = matrix.nnz
-    if matrix.dtype.kind in "biu" and matrix.dtype.itemsize < 8:
+    if matrix.dtype.kind in "iu" and matrix.dtype.itemsize < 8:
         matrix = matrix.astype(np.int64)
     matrix.sum_duplicates()
     notes.append(

@@ -10,11 +10,13 @@ from dynamics.columns import read_column, read_frame
 from dynamics.elements import (
     PARTS,
     READ_ERRORS,
+    damage,
     encoding,
     is_null,
     levels_of,
     listed,
     native,
+    place,
     read_matrix,
     sparse_format,
     text,
@@ -39,13 +41,13 @@ def elements(
     """Every readable element of a group; in files of anndata 0.6 the group is one table."""
     source = file.get(group)
     if isinstance(source, h5py.Dataset):
-        if source.shape is not None and source.dtype.names and not is_damaged(source.name, damaged):
+        if source.shape is not None and source.dtype.names and not is_damaged(place(source), damaged):
             records = source[()]
             for name in records.dtype.names:
                 yield name, native(np.ascontiguousarray(records[name]))
         return
     for name, element in members(source) if isinstance(source, h5py.Group) else ():
-        reason = is_damaged(element.name, damaged)
+        reason = is_damaged(place(element), damaged)
         if reason:
             notes.append(damaged_finding(f"{group}[{quoted(name)}]", reason))
             continue
@@ -68,7 +70,8 @@ def _in_short(problem: Exception) -> str:
 
 def is_damaged(name: str, damaged: Mapping[str, str]) -> str:
     """Why an element or a part of it must not be read; empty where it is sound."""
-    return next((why for at, why in damaged.items() if at == name or at.startswith(f"{name}/")), "")
+    found = damage(name, damaged)
+    return found[1] if found else ""
 
 
 def damaged_finding(name: str, reason: str) -> Finding:
@@ -85,9 +88,9 @@ def members(group: h5py.Group, prefix: str = "") -> Iterator[tuple[str, Any]]:
         if isinstance(child, h5py.Datatype) or is_null(child):
             continue
         if isinstance(child, h5py.Group) and not encoding(child) and not _is_one(child):
-            yield from members(child, f"{prefix}{name}/")
+            yield from members(child, f"{prefix}{text(name)}/")
         else:
-            yield f"{prefix}{name}", child
+            yield f"{prefix}{text(name)}", child
 
 
 def _is_one(group: h5py.Group) -> bool:
@@ -125,9 +128,9 @@ def _array(element: h5py.Dataset, notes: list[Finding]) -> Any:
     if names is not None:
         return np.vectorize(lambda number: names.get(int(number), ""), otypes=[object])(values)
     if h5py.check_string_dtype(element.dtype) is not None:
-        return text(values) if element.shape == () else texts(values, element.name, notes)
+        return text(values) if element.shape == () else texts(values, place(element), notes)
     if h5py.check_vlen_dtype(element.dtype) is not None or element.dtype.kind in "OV":
-        return _records(values, element.name, notes)
+        return _records(values, place(element), notes)
     return native(values)
 
 
@@ -161,7 +164,8 @@ def unstructured(
         Names of entries that are the categories of columns, as anndata 0.6 kept them.
     """
     source = file.get("uns")
-    for name, element in source.items() if isinstance(source, h5py.Group) else ():
+    entries = source.items() if isinstance(source, h5py.Group) else ()
+    for name, element in ((text(raw), child) for raw, child in entries):
         if name in old:
             continue
         if _size(element) > UNS_LIMIT:
@@ -169,18 +173,18 @@ def unstructured(
             continue
         lost: dict[str, str] = {}
         value = _tree(element, name, notes, (damaged, lost))
-        for place, reason in list(lost.items())[:20]:
+        for at, reason in list(lost.items())[:20]:
             if reason:
-                notes.append(damaged_finding(f"uns[{quoted(place)}]", reason))
+                notes.append(damaged_finding(f"uns[{quoted(at)}]", reason))
             else:
-                message = f"uns[{quoted(place)}] is of an unknown kind and was left out."
+                message = f"uns[{quoted(at)}] is of an unknown kind and was left out."
                 notes.append(note("unknown-uns", message))
         if name not in lost:
             yield name, value
 
 
 def _tree(
-    element: Any, place: str, notes: list[Finding], watched: tuple[Mapping[str, str], dict[str, str]]
+    element: Any, at: str, notes: list[Finding], watched: tuple[Mapping[str, str], dict[str, str]]
 ) -> Any:
     """An entry with all below it; the places of what is left out are added to `watched`."""
     damaged, lost = watched
@@ -188,18 +192,18 @@ def _tree(
     if is_group and encoding(element) in ("", "dict") and not _is_special(element):
         found = {}
         for name, child in element.items():
-            below = f"{place}/{name}"
+            below = f"{at}/{text(name)}"
             value = _tree(child, below, notes, watched)
             if below not in lost:
-                found[name] = value
+                found[text(name)] = value
         return found
     try:
-        lost_here = is_damaged(element.name, damaged)
+        lost_here = is_damaged(place(element), damaged)
         if not lost_here:
             return _value(element, notes)
     except (*READ_ERRORS, FileError, RecursionError):
         lost_here = ""
-    lost[place] = lost_here
+    lost[at] = lost_here
     return None
 
 
@@ -212,7 +216,7 @@ def _is_special(group: h5py.Group) -> bool:
 
 def _size(element: Any) -> int:
     if isinstance(element, h5py.Dataset):
-        return element.size * element.dtype.itemsize if element.shape is not None else 0
+        return element.size * element.id.get_type().get_size() if element.shape is not None else 0
     return sum(_size(child) for child in element.values()) if isinstance(element, h5py.Group) else 0
 
 
@@ -236,7 +240,7 @@ ROOT = {
 def left_aside(file: h5py.File) -> list[Finding]:
     """A note on what the file holds beside the parts that are read."""
     others = [
-        name
+        text(name)
         for name, element in file.items()
         if name not in ROOT
         and not (isinstance(element, h5py.Group) and not len(element))
@@ -253,19 +257,19 @@ def unwritten(file: h5py.File, damaged: Mapping[str, str]) -> list[Finding]:
     """Notes on sound arrays that were declared but never written: each of their values is the filler."""
     found: list[str] = []
 
-    def visit(name: str, element: Any) -> None:
+    def visit(_: object, element: Any) -> None:
         is_array = isinstance(element, h5py.Dataset) and element.shape is not None and element.size
-        if is_array and element.name not in damaged:
+        if is_array and not is_damaged(place(element), damaged):
             is_compact = element.id.get_create_plist().get_layout() == h5py.h5d.COMPACT
             if not is_compact and not element.id.get_storage_size():
-                found.append(name)
+                found.append(place(element).strip("/"))
 
     file.visititems(visit)
     return [
         warning(
             "never-written",
-            f"{quoted(name)} was declared but nothing was ever written to it: all its values are the filler "
-            f"that the file names for that ({quoted(str(native(np.asarray(file[name].fillvalue))))}).",
+            f"{quoted(name)} was declared but nothing was ever written to it: each of its values is the "
+            "filler that the file names for that.",
             "If it should hold something, write the file again from the program that made it.",
         )
         for name in found[:20]

@@ -12,7 +12,16 @@ from anndata import AnnData
 from scipy import sparse
 
 from dynamics.columns import numbered, whole
-from dynamics.elements import PARTS, READ_ERRORS, encoding, is_null, matrix_shape, read_matrix, sparse_format
+from dynamics.elements import (
+    PARTS,
+    READ_ERRORS,
+    element_at,
+    encoding,
+    matrix_shape,
+    place,
+    read_matrix,
+    sparse_format,
+)
 from dynamics.entries import damaged_finding, is_damaged, members
 from dynamics.errors import FileError
 from dynamics.findings import Finding, note, quoted, warning
@@ -46,8 +55,8 @@ class Expression:
 
 def genes(file: h5py.File, notes: list[Finding], damaged: Mapping[str, str]) -> pd.DataFrame:
     """The table of genes: `var`, that of `raw` where it is missing, or numbers where nothing names them."""
-    has_x = _is_there(file, "X")
-    var = table(file, "var", "gene", notes, damaged=damaged) if _is_there(file, "var") else None
+    has_x = element_at(file, "X") is not None
+    var = table(file, "var", "gene", notes, damaged=damaged) if element_at(file, "var") is not None else None
     if var is not None and (has_x or len(var)):
         return var
     if not has_x and raw_matrix(file):
@@ -74,7 +83,7 @@ def expression(
         X, or what must stand in for it, is damaged or does not fit the tables.
     """
     n_obs, var = tables.n_obs, tables.var
-    has_x = _is_there(file, "X")
+    has_x = element_at(file, "X") is not None
     if has_x and not (0 in matrix_shape(file["X"]) and not len(var)):
         whole("/X", damaged)
         x = fitting(file["X"], (n_obs, len(var)), "X", notes)
@@ -105,10 +114,6 @@ def _rank(layer: str) -> int:
     return STAND_INS.index(layer.lower()) if layer.lower() in STAND_INS else len(STAND_INS)
 
 
-def _is_there(file: h5py.File, name: str) -> bool:
-    return isinstance(file.get(name), h5py.Group | h5py.Dataset) and not is_null(file[name])
-
-
 def _raw(file: h5py.File, n_obs: int, notes: list[Finding], damaged: Mapping[str, str]) -> AnnData | None:
     """`raw`, left out with a warning where it is damaged or does not fit."""
     if not raw_matrix(file):
@@ -118,7 +123,7 @@ def _raw(file: h5py.File, n_obs: int, notes: list[Finding], damaged: Mapping[str
         notes.append(damaged_finding("raw", reason))
         return None
     try:
-        var = raw_table(file, notes)
+        var = raw_table(file, notes, damaged=damaged)
         return AnnData(X=fitting(raw_matrix(file)[0], (n_obs, len(var)), "raw", notes), var=var)
     except FileError as problem:
         what, _, fix = str(problem).rpartition(". ")
@@ -133,16 +138,16 @@ def _layers(
     group = file.get("layers")
     found = {}
     for name, element in members(group) if isinstance(group, h5py.Group) else ():
-        place = f"layers[{quoted(name)}]"
-        reason = is_damaged(element.name, damaged)
+        at = f"layers[{quoted(name)}]"
+        reason = is_damaged(place(element), damaged)
         if reason:
-            notes.append(damaged_finding(place, reason))
+            notes.append(damaged_finding(at, reason))
             continue
         try:
-            found[name] = fitting(element, shape, place, notes)
+            found[name] = fitting(element, shape, at, notes)
         except FileError as problem:
             what, _, fix = str(problem).rpartition(". ")
-            notes.append(warning("layers-shape", f"{place} was left out: {what}.", fix))
+            notes.append(warning("layers-shape", f"{at} was left out: {what}.", fix))
     return found
 
 

@@ -25,6 +25,7 @@ __all__ = ["Finding", "Report", "inspect"]
 MATRIX_CODES = {
     "not-expression",
     "x-not-finite",
+    "x-r-missing",
     "empty-cells",
     "duplicate-cells",
     "tied-cells",

@@ -25,6 +25,7 @@ from dynamics.tables import (
     raw_table,
     read_notes,
     table,
+    with_unique_names,
 )
 from dynamics.write import write_h5ad
 
@@ -148,7 +149,7 @@ def _tables(file: h5py.File, notes: list[Finding], damaged: Mapping[str, str]) -
     adata = AnnData(obs=obs, var=genes(file, notes, damaged))
     for name, values in _matching(file, "obsm", obs.index, notes, damaged):
         adata.obsm[name] = values
-    old = {f"{name}_categories" for name in old_categories(file)}
+    old = {f"{name}_categories" for name in old_categories(file, damaged)}
     for name, values in unstructured(file, notes, damaged, old=old):
         adata.uns[name] = values
     return adata
@@ -178,6 +179,9 @@ def _matching(
                 note("not-numbers", f"{group}[{quoted(name)}] does not hold numbers; it was left out.")
             )
         elif isinstance(values, np.ndarray | pd.DataFrame) or sparse.issparse(values):
+            if getattr(getattr(values, "dtype", None), "kind", "") == "c":
+                message = f"{group}[{quoted(name)}] holds complex numbers: it is kept but not used."
+                notes.append(note("complex-numbers", message))
             yield name, _aligned(values, names, f"{group}[{quoted(name)}]", notes)
 
 
@@ -185,11 +189,15 @@ def _aligned(values: Any, names: pd.Index, name: str, notes: list[Finding]) -> A
     """A table in the order of the cells; other arrays as they are."""
     if not isinstance(values, pd.DataFrame):
         return values
-    if values.index.is_unique and set(values.index) == set(names) and not values.index.equals(names):
+    values = with_unique_names(values, "row", [])
+    if set(values.index) == set(names) and not values.index.equals(names):
         notes.append(
             note("reordered-table", f"{name} lists its rows in another order; they were put in order.")
         )
         return values.loc[names]
+    if not values.index.equals(names):
+        message = f"{name} names its rows otherwise than the table of cells; they were taken in their order."
+        notes.append(note("table-names", message))
     return values.set_axis(names, axis=0)
 
 

@@ -160,7 +160,8 @@ def _outline(path: Path) -> str:
     except (OSError, RuntimeError, KeyError, ValueError) as problem:
         raise FileError(
             "The file starts like an h5ad file but cannot be opened: it was cut short or damaged, as happens "
-            "when a download or copy stops early. Copy or download it again."
+            "when a download or copy stops early, or the program that writes it has not closed it. Copy or "
+            "download it again."
         ) from problem
     if is_h5ad:
         return "h5ad"

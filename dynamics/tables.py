@@ -1,8 +1,9 @@
 """The tables of an h5ad file, their names made unique, and what was noticed on the way."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from dynamics.columns import read_frame, read_values
-from dynamics.elements import is_null, matrix_shape
+from dynamics.column_values import read_values
+from dynamics.columns import read_frame, whole
+from dynamics.elements import element_at, matrix_shape, place, text
 from dynamics.errors import FileError
 from dynamics.findings import Finding, note, warning
 
@@ -32,6 +34,11 @@ SYMBOL_COLUMNS = (
 )
 ID_COLUMNS = ("gene_ids", "gene_id", "ensembl_id", "feature_id", "ensembl")
 FIELDS = ("level", "code", "message", "fix")
+LEVELS = ("error", "warning", "note")
+MOST_ALIKE = 20
+"""Notes of one kind that are kept one by one."""
+MOST_NOTES, MOST_LETTERS, MOST_TEXT = 200, 2_000, 1_000_000
+"""More is not kept of what a file says about its own reading."""
 
 
 def read_notes(adata: AnnData) -> list[Finding]:
@@ -39,19 +46,39 @@ def read_notes(adata: AnnData) -> list[Finding]:
     kept = adata.uns.get("driftscope", {})
     texts = kept.get("read_notes", "[]") if isinstance(kept, Mapping) else "[]"
     try:
-        return [Finding(**{key: str(row[key]) for key in FIELDS}) for row in json.loads(str(texts))]
-    except (ValueError, TypeError, LookupError):  # somebody else's entry of that name
+        rows = json.loads(str(texts)[:MOST_TEXT])
+        found = [
+            Finding(**{key: str(row[key])[:MOST_LETTERS] for key in FIELDS}) for row in rows[:MOST_NOTES]
+        ]
+    except (ValueError, TypeError, LookupError, RecursionError):  # somebody else's entry of that name
         return []
+    return [finding for finding in found if finding.level in LEVELS]
 
 
 def noted(adata: AnnData, notes: list[Finding]) -> AnnData:
     """The data set with its reading notes under `uns["driftscope"]` (changes `adata`, which is ours)."""
     kept = adata.uns.get("driftscope", {})
-    if notes and isinstance(kept, Mapping):
+    kept = kept if isinstance(kept, Mapping) else {}
+    if notes:
         earlier = read_notes(adata)
-        all_notes = [*earlier, *(new for new in notes if new not in earlier)]
+        all_notes = _thinned([*earlier, *(new for new in notes if new not in earlier)])
         adata.uns["driftscope"] = {**kept, "read_notes": json.dumps([asdict(one) for one in all_notes])}
     return adata
+
+
+def _thinned(notes: list[Finding]) -> list[Finding]:
+    """The notes with no more than `MOST_ALIKE` of a kind, and one that counts the others."""
+    kept: list[Finding] = []
+    seen = Counter(finding.code for finding in notes)
+    taken: Counter[str] = Counter()
+    for finding in notes:
+        taken[finding.code] += 1
+        if taken[finding.code] <= MOST_ALIKE:
+            kept.append(finding)
+        elif taken[finding.code] == seen[finding.code]:
+            more = f"{seen[finding.code] - MOST_ALIKE:,} more like this: {finding.message}"
+            kept.append(replace(finding, message=f"There are {more}"))
+    return kept[:MOST_NOTES]
 
 
 def opened(path: str | Path) -> h5py.File:
@@ -79,15 +106,16 @@ def table(
     FileError
         The table is missing or cannot be read.
     """
-    element = file.get(name)
-    if not isinstance(element, h5py.Group | h5py.Dataset) or is_null(element):
+    element = element_at(file, name)
+    if element is None:
         raise FileError(
             f'The file has no table "{name}", which every h5ad file has. '
             "Save it again: adata.write_h5ad(path)."
         )
-    shape = matrix_shape(file["X"]) if "X" in file and not is_null(file["X"]) else ()
+    x = element_at(file, "X")
+    shape = () if x is None else matrix_shape(x)
     n_rows = shape[("obs", "var").index(name)] if len(shape) == 2 else None
-    frame = read_frame(element, old_categories(file), notes, n_rows=n_rows, damaged=damaged)
+    frame = read_frame(element, old_categories(file, damaged), notes, n_rows=n_rows, damaged=damaged)
     if "_index" in frame.columns:  # h5ad keeps the names of rows under this name
         notes.append(
             note(
@@ -96,10 +124,11 @@ def table(
             )
         )
         frame = frame.rename(columns={"_index": "_index_column"})
-    return _unique(frame, what, notes)
+    return with_unique_names(frame, what, notes)
 
 
-def _unique(frame: pd.DataFrame, what: str, notes: list[Finding]) -> pd.DataFrame:
+def with_unique_names(frame: pd.DataFrame, what: str, notes: list[Finding]) -> pd.DataFrame:
+    """The table with numbers added to names that occur before; the same names always become the same."""
     repeated = frame.index.duplicated()
     if not repeated.any():
         return frame
@@ -125,28 +154,34 @@ def _unique(frame: pd.DataFrame, what: str, notes: list[Finding]) -> pd.DataFram
     return frame.set_axis(pd.Index(names, dtype=object, name=frame.index.name), axis=0)
 
 
-def old_categories(file: h5py.File) -> dict[str, np.ndarray]:
-    """Category names that anndata 0.6 kept as `uns/<column>_categories`; none where tables are groups."""
+def old_categories(file: h5py.File, damaged: Mapping[str, str] | None = None) -> dict[str, np.ndarray]:
+    """Category names that anndata 0.6 kept as `uns/<column>_categories`; none where tables are groups.
+
+    Raises
+    ------
+    FileError
+        Some of them are damaged: codes would stand in the place of names.
+    """
     uns = file.get("uns")
     if not isinstance(uns, h5py.Group) or not any(
         isinstance(file.get(name), h5py.Dataset) for name in ("obs", "var", "raw.var", "raw/var")
     ):
         return {}
-    return {
-        name.removesuffix("_categories"): read_values(uns[name], [])
-        for name in uns
-        if name.endswith("_categories")
-        and isinstance(uns[name], h5py.Dataset)
-        and uns[name].shape is not None
-    }
+    found = {}
+    for name, levels in ((text(raw), child) for raw, child in uns.items()):
+        if name.endswith("_categories") and isinstance(levels, h5py.Dataset) and levels.shape is not None:
+            whole(place(levels), damaged or {})
+            found[name.removesuffix("_categories")] = read_values(levels, [])
+    return found
 
 
 def raw_matrix(file: h5py.File) -> tuple[Any, Any] | None:
     """Matrix and table of `raw`, in the new or the old place; the table is None where there is none."""
     raw = file.get("raw")
-    if isinstance(raw, h5py.Group) and "X" in raw and not is_null(raw["X"]):
-        return raw["X"], raw.get("var")
-    return (file["raw.X"], file.get("raw.var")) if "raw.X" in file and not is_null(file["raw.X"]) else None
+    if isinstance(raw, h5py.Group) and element_at(raw, "X") is not None:
+        return raw["X"], element_at(raw, "var")
+    matrix = element_at(file, "raw.X")
+    return None if matrix is None else (matrix, element_at(file, "raw.var"))
 
 
 def raw_table(
@@ -157,8 +192,8 @@ def raw_table(
     shape = matrix_shape(matrix)
     n_rows = shape[1] if len(shape) == 2 else None
     if genes is not None:
-        frame = read_frame(genes, old_categories(file), notes, n_rows=n_rows, damaged=damaged)
-        return _unique(frame, "gene", notes)
+        frame = read_frame(genes, old_categories(file, damaged), notes, n_rows=n_rows, damaged=damaged)
+        return with_unique_names(frame, "gene", notes)
     frame = table(file, "var", "gene", [], damaged=damaged)[[]] if "var" in file else pd.DataFrame()
     if n_rows is not None and len(frame) != n_rows:
         raise FileError(

@@ -189,7 +189,8 @@ def _group(group: h5g.GroupID, path: str, *, limits: Limits, seen: _Seen, depth:
         seen.objects += 1
         if seen.objects > limits.objects:
             raise FileError(
-                f"{quoted(path)} brings the file to more than {limits.objects:,} elements. {RESAVE}"
+                f"{quoted(path)} brings the file to more than {limits.objects:,} elements. Leave out columns "
+                "of obs and entries of uns that are not needed, and save the file again."
             )
         seen.at = name
         if not _is_text(raw):

@@ -32,7 +32,7 @@ from tests.hostile.honest import (
 CUBE = np.random.default_rng(3).normal(size=(N, 3))
 
 
-def _states(name, values, *, found=(), key="X_umap", truth=None):
+def _states(name, values, *, found=(), key="X_umap", truth=None, said=()):
     def make(file):
         modern(file)
         if sparse.issparse(values):
@@ -40,7 +40,7 @@ def _states(name, values, *, found=(), key="X_umap", truth=None):
         else:
             array(file["obsm"], key, values)
         wanted = values if truth is None else truth
-        return Truth(obs=days(), obsm={key: wanted}, found=found)
+        return Truth(obs=days(), obsm={key: wanted}, found=found, said=said)
 
     case(f"obsm: {name}")(make)
 
@@ -58,7 +58,7 @@ _states("whole numbers", np.arange(2 * N).reshape(N, 2))
 _states("big-endian", UMAP.astype(">f8"))
 _states("half precision", UMAP.astype("f2"))
 _states("yes/no", COUNTS[:, :4] > 0, key="flags")
-_states("complex", UMAP + 1j, key="waves")
+_states("complex", UMAP + 1j, key="waves", said=("complex-numbers",))
 _states("three-dimensional", np.zeros((N, 2, 3)), key="images")
 _states("no columns", np.zeros((N, 0)), key="X_none")
 _states("500 columns", np.random.default_rng(4).normal(size=(N, 500)), key="X_scVI")
@@ -88,6 +88,13 @@ def shuffled_table(file):
     modern(file)
     table(file["obsm"], "frame", CELLS[::-1], {"a": np.arange(N)[::-1].copy()})
     return Truth(obs=days(), obsm={"frame": np.arange(N)[:, None]}, said=("reordered-table",))
+
+
+@case("obsm: a table that names its rows otherwise")
+def numbered_table(file):
+    modern(file)
+    table(file["obsm"], "frame", [str(k) for k in range(N)], {"a": np.arange(N)})
+    return Truth(obs=days(), obsm={"frame": np.arange(N)[:, None]}, said=("table-names",))
 
 
 @case("obsm: wrong number of rows, texts, an unknown kind, lists")
@@ -155,13 +162,13 @@ def unknown_top(file):
     modern(file)
     uns = file["uns"]
     mark(uns.create_group("odd"), "from-the-future", "9")
-    mark(uns.create_group("wrong"), "csr_matrix", "0.1.0").attrs["x"] = 1
-    del uns["wrong"]
+    mark(uns.create_group("wrong"), "csr_matrix", "0.1.0").attrs["shape"] = [3, 3]
     uns.create_dataset("lists", (2,), dtype=h5py.vlen_dtype("i4"))[0] = [1, 2]
     uns.create_dataset("opaque", data=np.zeros(2, "V5"))
     array(uns, "good", np.arange(3))
-    without = ("uns/odd", "uns/lists", "uns/opaque")
-    return Truth(obs=days(), uns={"good": [0, 1, 2]}, without=without, said=("unknown-uns",))
+    without = ("uns/odd", "uns/lists", "uns/opaque", "uns/wrong")
+    said = ("unknown-uns", "damaged-element")
+    return Truth(obs=days(), uns={"good": [0, 1, 2]}, without=without, said=said)
 
 
 @case("uns: a dictionary whose keys are those of a sparse matrix")
@@ -239,6 +246,51 @@ def damaged_levels(file):
     array(place, "codes", np.zeros(N, "i1"))
     _spoil(file, "obs/x/categories", (3,))
     return Truth(obs=days(), without=("x",), said=("unreadable-column", "unlisted-column"))
+
+
+@case("damaged categories of anndata 0.7, beside and by reference")
+def damaged_old_levels(file):
+    obs = modern(file)
+    obs["x"] = obs["y"] = np.zeros(N, "i1")
+    _spoil(file, "obs/__categories/x", (3,))
+    _spoil(file, "uns/levels", (3,))
+    obs["y"].attrs["categories"] = file["uns/levels"].ref
+    said = ("damaged-element", "unreadable-column", "unlisted-column")
+    return Truth(obs=days(), without=("x", "y"), said=said)
+
+
+@case("damaged parts under names that are no UTF-8")
+def damaged_odd_names(file):
+    obs = modern(file)
+    _spoil(file, "uns/x")
+    _spoil(file, "uns/y", (N,))
+    for name, place in ((b"x", file["obsm"]), (b"y", obs)):
+        h5py.h5o.link(h5py.h5o.open(file.id, b"uns/" + name), place.id, b"caf\xe9")
+    del file["uns"]
+    return Truth(obs=days(), said=("damaged-element", "unreadable-column", "unlisted-column"))
+
+
+@case("names that are no UTF-8")
+def latin_names(file):
+    obs = modern(file)
+    for place, values in ((obs, np.arange(N)), (file["obsm"], UMAP), (file["uns"], np.arange(3))):
+        made = file.create_dataset(None, data=values)
+        h5py.h5o.link(made.id, place.id, "Größe".encode("cp1252"))
+    truth = days() | {"Größe": list(range(N))}
+    return Truth(obs=truth, obsm={"Größe": UMAP}, uns={"Größe": [0, 1, 2]}, said=("unlisted-column",))
+
+
+@case("kinds of numbers that nobody reads")
+def odd_types(file):
+    modern(file)
+    space = h5py.h5s.create_simple((N,))
+    for group in ("obs", "obsm", "uns"):
+        for name, kind in ((b"bits", h5py.h5t.STD_B8LE), (b"clock", h5py.h5t.UNIX_D32LE)):
+            h5py.h5d.create(file[group].id, name, kind, space)
+    h5py.h5d.create(file["varm"].id, b"clock", h5py.h5t.UNIX_D32LE, h5py.h5s.create_simple((G, 2)))
+    without = ("clock", "obsm/clock", "uns/clock")
+    said = ("unreadable-column", "unlisted-column", "unreadable-element", "unknown-uns", "never-written")
+    return Truth(obs=days(), without=without, said=said)
 
 
 @case("arrays that were never written")

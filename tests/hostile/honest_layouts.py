@@ -290,6 +290,13 @@ def fractional_shape(file):
     return Truth(obs=days())
 
 
+@case("shape of a sparse matrix is missing")
+def no_shape(file):
+    modern(file)
+    del file["X"].attrs["shape"]
+    return Truth(obs=days(), said=("unmarked-matrix",))
+
+
 @case("csr_array as encoding")
 def sparse_array(file):
     modern(file)

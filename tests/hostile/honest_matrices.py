@@ -184,6 +184,21 @@ def not_finite(file):
     return Truth(x=spoilt, obs=days(), found=("x-not-finite",))
 
 
+def _r_missing(kind):
+    def make(file):
+        gaps = COUNTS.astype("i4")
+        gaps[3, 4] = -(2**31)
+        modern(file, has_x=False)
+        array(file, "X", gaps) if kind == "dense" else matrix(file, "X", sparse.csr_matrix(gaps))
+        return Truth(x=gaps, obs=days(), found=("x-r-missing",))
+
+    return make
+
+
+for _kind in ("dense", "csr"):
+    case(f"{_kind} X with missing whole numbers of R")(_r_missing(_kind))
+
+
 @case("z-scores")
 def scaled(file):
     scaled = ((COUNTS - COUNTS.mean(axis=0)) / COUNTS.std(axis=0)).astype("f4")

@@ -5,9 +5,7 @@ import numpy as np
 
 from tests.hostile.honest import (
     CELLS,
-    COUNTS,
     DAY_ORDER,
-    DAYS,
     GENES,
     UTF8,
     G,
@@ -21,7 +19,6 @@ from tests.hostile.honest import (
     mark,
     modern,
     order,
-    root,
     table,
 )
 
@@ -292,85 +289,6 @@ def no_columns(file):
     return Truth(found=("no-time",))
 
 
-INDEX = {
-    "whole numbers": (K, [str(k) for k in K]),
-    "fractions": (K / 4, [str(k / 4) for k in K]),
-    "bytes": (np.array([c.encode() for c in CELLS]), CELLS),
-    "unicode": (np.array([f"细胞{k}" for k in K], dtype=object), [f"细胞{k}" for k in K]),
-    "very long": (np.array([f"{k:0>2000}" for k in K], dtype=object), [f"{k:0>2000}" for k in K]),
-    "markdown": (np.array([f"![](http://h/{k})" for k in K], object), [f"![](http://h/{k})" for k in K]),
-    "control characters": (np.array([f"a\n\x1b{k}" for k in K], object), [f"a\n\x1b{k}" for k in K]),
-}
-
-
-def _index(values, names):
-    def make(file):
-        obs = modern(file)
-        del obs["_index"]
-        array(obs, "_index", values)
-        return Truth(cells=list(names), obs=days())
-
-    return make
-
-
-for _name, (_values, _names) in INDEX.items():
-    case(f"names of cells: {_name}")(_index(_values, _names))
-
-
-@case("names of cells with gaps")
-def nullable_index(file):
-    obs = modern(file)
-    del obs["_index"]
-    gaps(obs, "_index", np.array(CELLS), K < 0, "nullable-string-array")
-    return Truth(obs=days())
-
-
-@case("cells without a name")
-def unnamed(file):
-    obs = modern(file)
-    del obs["_index"]
-    gaps(obs, "_index", np.array(CELLS), K < 2, "nullable-string-array")
-    cells = ["unnamed", "unnamed-1", *CELLS[2:]]
-    return Truth(cells=cells, obs=days(), said=("missing-names", "duplicate-cell-names"))
-
-
-@case("names of cells as categories")
-def index_of_categories(file):
-    obs = modern(file)
-    del obs["_index"]
-    categories(obs, "_index", K[::-1].astype("i1"), CELLS[::-1])
-    return Truth(obs=days())
-
-
-@case("repeated names of cells and genes")
-def repeated(file):
-    root(file)
-    array(file, "X", COUNTS)
-    table(file, "obs", ["x", "x", "x-1", *CELLS[3:]], {"day": DAYS})
-    table(file, "var", ["g"] * G)
-    genes = ["g", *(f"g-{k}" for k in range(1, G))]
-    said = ("duplicate-cell-names", "duplicate-gene-names")
-    return Truth(cells=["x", "x-2", "x-1", *CELLS[3:]], genes=genes, obs=days(), said=said)
-
-
-@case("no names of cells at all")
-def nameless(file):
-    obs = modern(file)
-    del obs["_index"], obs.attrs["_index"]
-    return Truth(cells=[str(k) for k in K], obs=days(), said=("no-names",))
-
-
-for _key in ("index", "rownames", "obs_names", "barcodes", "CellID"):
-
-    def _named(file, key=_key):
-        obs = modern(file)
-        obs.move("_index", key)
-        del obs.attrs["_index"]
-        return Truth(obs=days())
-
-    case(f"names of cells under {_key}")(_named)
-
-
 @case("columns of genes")
 def gene_columns(file):
     modern(file)
@@ -383,3 +301,48 @@ def gene_columns(file):
     )
     genes = [f"ENSG{k:011}" for k in range(G)]
     return Truth(genes=genes, obs=days(), var={"gene_symbols": GENES, "ok": (np.arange(G) > 3).tolist()})
+
+
+@case("200 columns without an order")
+def wide(file):
+    obs = modern(file)
+    for k in range(200):
+        obs[f"column_{k:04}"] = K
+    del obs.attrs["column-order"]
+    return Truth(obs=days() | {"column_0000": K.tolist(), "column_0199": K.tolist()})
+
+
+@case("order of columns under its other name")
+def underscored(file):
+    obs = modern(file)
+    array(obs, "b", K)
+    array(obs, "a", K)
+    del obs.attrs["column-order"]
+    obs.attrs["column_order"] = np.array(["day", "b", "a"], dtype=object)
+    return Truth(obs=days() | {"b": K.tolist()})
+
+
+def _notes_of_others(value):
+    def make(file):
+        modern(file)
+        file.create_dataset("uns/driftscope/read_notes", data=value, dtype=UTF8)
+        return Truth(obs=days())
+
+    return make
+
+
+for _notes in (
+    "nonsense",
+    "[1, 2]",
+    '[{"level": "evil", "code": "x", "message": "y", "fix": "z"}]',
+    "[" * 10_000,
+):
+    case(f"notes of somebody else: {_notes[:12]}")(_notes_of_others(_notes))
+
+
+@case("somebody else's entry where notes are kept")
+def taken(file):
+    modern(file)
+    array(file["uns"], "driftscope", np.arange(3))
+    file["obs"]["x"] = K
+    return Truth(obs=days(), said=("unlisted-column",))

@@ -98,6 +98,15 @@ def unmarked_lie(file):
     _put(file, "X/indices", indices)
 
 
+@case("sparse X without shape that points outside", "points outside")
+def shapeless_lie(file):
+    modern(file)
+    del file["X"].attrs["shape"]
+    indices = file["X/indices"][()]
+    indices[5] = G
+    _put(file, "X/indices", indices)
+
+
 @case("sparse X without marks whose starts fall", "starts that fall")
 def unmarked_fall(file):
     modern(file)
@@ -147,6 +156,16 @@ def damaged_raw(file):
     modern(file, has_x=False)
     _spoil(file, "raw/X", (N, G))
     table(file["raw"], "var", GENES)
+
+
+@case("damaged categories of anndata 0.6", '"/uns/day_categories" is damaged')
+def damaged_oldest(file):
+    file["X"] = COUNTS
+    for name, names in (("obs", CELLS), ("var", GENES)):
+        made = np.zeros(len(names), dtype=[("index", "S9"), ("day", "i1")])
+        made["index"] = [n.encode() for n in names]
+        file[name] = made
+    _spoil(file, "uns/day_categories", (3,))
 
 
 @case("part of X without filler", '"/X" is damaged')

@@ -1,5 +1,6 @@
 """Honest files, however odd, open with exactly their own values, and whatever is odd is said."""
 
+import h5py
 import pytest
 
 from dynamics.inspect import inspect
@@ -10,12 +11,13 @@ from tests.hostile import (
     honest_arrays,
     honest_layouts,
     honest_matrices,
+    honest_names,
     honest_tables,
     honest_writers,
 )
 from tests.hostile.compare import same
 
-FILLED_BY = (honest_arrays, honest_layouts, honest_matrices, honest_tables, honest_writers)
+FILLED_BY = (honest_arrays, honest_layouts, honest_matrices, honest_names, honest_tables, honest_writers)
 
 
 def test_the_catalogue_is_whole():
@@ -40,3 +42,15 @@ def test_every_value_comes_out(name, tmp_path):
     again = read_h5ad(tmp_path / "b.h5ad", damaged=check(tmp_path / "b.h5ad"))
     same(again, truth)
     assert read_notes(again) == notes
+
+
+def test_many_oddities_of_one_kind_are_counted(tmp_path):
+    with h5py.File(tmp_path / "a.h5ad", "w") as file:
+        obs = honest.modern(file)
+        for k in range(50):
+            obs[f"short{k:02}"] = [1, 2]
+        del obs.attrs["column-order"]
+    notes = read_notes(read_h5ad(tmp_path / "a.h5ad"))
+    assert len(notes) == 21
+    assert 'Column "short00" of "obs"' in notes[0].message
+    assert notes[-1].message.startswith('There are 30 more like this: Column "short49"')
