@@ -152,10 +152,18 @@ def _damage(dataset: h5d.DatasetID) -> str:
     pointer = 8 + h5i.get_file_id(dataset).get_create_plist().get_sizes()[0]
     blocks = _Blocks(prod(layout.get_chunk()) * kinds.stored_size(dataset.get_type(), pointer), filters)
     infos: list[Any] = []
+    expected = kinds.n_chunks(dataset, layout.get_chunk())
+
+    def remember(info: Any) -> bool | None:
+        infos.append(info)
+        return len(infos) > expected or None  # an index may lead round in circles
+
     try:
-        dataset.chunk_iter(infos.append)
-        if len(infos) < kinds.n_chunks(dataset, layout.get_chunk()):
+        dataset.chunk_iter(remember)
+        if len(infos) < expected:
             return "some of its values were never written"
+        if len(infos) > expected:
+            return "some of its blocks are listed more than once"
         return next((wrong for info in infos if (wrong := blocks.damage(dataset, info))), "")
     except UNREADABLE:
         return "one of its blocks cannot be read"
