@@ -1,18 +1,14 @@
-"""Single elements of an h5ad file, in every layout since anndata 0.6: arrays, matrices and tables."""
+"""Single elements of an h5ad file, in every layout since anndata 0.6: texts, arrays and matrices."""
 
-import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import h5py
 import numpy as np
-import pandas as pd
-from anndata import OldFormatWarning
-from anndata._io.specs.registry import IORegistryError
-from anndata.io import read_elem as read_known
 from scipy import sparse
 
 from dynamics.errors import FileError
+from dynamics.findings import Finding, note, quoted
 
 READ_ERRORS = (
     ArithmeticError,
@@ -24,185 +20,193 @@ READ_ERRORS = (
     TypeError,
     ValueError,
 )
-"""What anndata, h5py and pandas raise on an element that they do not know or that contradicts itself."""
+"""What h5py, numpy and pandas raise on an element that is not known or that contradicts itself."""
 
 MATRIX_FORMATS = {"csr": sparse.csr_matrix, "csc": sparse.csc_matrix}
+PARTS = {"data", "indices", "indptr"}
+WRITE_AGAIN = "Write the file again from the original data."
 
 
 def text(value: Any) -> str:
-    """An HDF5 string, bytes or str, as str."""
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    """An HDF5 string, bytes or str, as str; what is not UTF-8 is taken as Western European."""
+    if not isinstance(value, bytes):
+        return str(value)
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        try:
+            return value.decode("cp1252")
+        except UnicodeDecodeError:
+            return value.decode("latin-1")
 
 
-def sparse_format(group: h5py.Group) -> str | None:
+def texts(values: np.ndarray, name: str, notes: list[Finding]) -> np.ndarray:
+    """An array of HDF5 strings as an array of str, whatever their alphabet was stored as."""
+    flat = list(np.asarray(values, dtype=object).ravel())
+    if np.asarray(values).dtype.kind == "S":  # a text of fixed length ends at its first NUL
+        flat = [value.split(b"\0", 1)[0] for value in flat]
+    try:
+        found = [value.decode("utf-8") if isinstance(value, bytes) else str(value) for value in flat]
+    except UnicodeDecodeError:
+        found = [text(value) for value in flat]
+        notes.append(
+            note(
+                "text-encoding",
+                f"{quoted(name)} holds texts that are not UTF-8; they were read as Western European letters.",
+                "Look at names with accents; if they are wrong, save the file again from Python.",
+            )
+        )
+    made = np.empty(len(found), dtype=object)
+    made[:] = found
+    return made.reshape(np.shape(values))
+
+
+def attribute(element: h5py.Group | h5py.Dataset, *names: str) -> Any:
+    """The first of these attributes that is there; R writes single values as arrays of one. Else None."""
+    for name in names:
+        value = element.attrs.get(name)
+        if value is not None and not isinstance(value, h5py.Empty):
+            if isinstance(value, np.ndarray) and value.size == 1 and value.dtype.names is None:
+                value = value.ravel()[0]
+            return text(value) if isinstance(value, str | bytes) else value
+    return None
+
+
+def encoding(element: h5py.Group | h5py.Dataset) -> str:
+    """What an element says that it is; empty where it does not say."""
+    said = attribute(element, "encoding-type", "h5sparse_format")
+    return said if isinstance(said, str) else ""
+
+
+def is_null(element: Any) -> bool:
+    """Whether an element stands for "nothing", as anndata writes None."""
+    return isinstance(element, h5py.Dataset) and (element.shape is None or encoding(element) == "null")
+
+
+def sparse_format(group: h5py.Group | h5py.Dataset) -> str | None:
     """ "csr" or "csc" where the group holds a sparse matrix, else None."""
-    named = text(group.attrs.get("encoding-type", group.attrs.get("h5sparse_format", "")))[:3]
-    return named if named in MATRIX_FORMATS and {"data", "indices", "indptr"} <= set(group) else None
+    if not isinstance(group, h5py.Group) or not set(group) >= PARTS:
+        return None
+    said = encoding(group)[:3]
+    return said if said in MATRIX_FORMATS else None
 
 
 def matrix_shape(element: h5py.Group | h5py.Dataset) -> tuple[int, ...]:
-    """Rows and columns of a dense or sparse matrix, without reading it."""
+    """Rows and columns of a dense or sparse matrix, without reading it; empty where it does not say."""
     if isinstance(element, h5py.Dataset):
-        return element.shape
-    shape = element.attrs.get("shape", element.attrs.get("h5sparse_shape", ()))
-    return tuple(int(n) for n in shape)
+        return element.shape or ()
+    for name in ("shape", "h5sparse_shape"):
+        if name in element.attrs:
+            return tuple(int(n) for n in np.atleast_1d(element.attrs[name]))
+    return ()
 
 
 def native(values: Any) -> Any:
     """The same values in this machine's byte order and a width that scipy and torch know."""
-    if isinstance(values, np.ndarray) and values.dtype.names is None:
-        if values.dtype == np.float16:
-            return values.astype(np.float32)
+    if isinstance(values, np.ndarray | np.generic) and values.dtype.names is None:
+        if values.dtype.kind == "f" and values.dtype.itemsize not in (4, 8):
+            return values.astype(np.float32 if values.dtype.itemsize < 4 else np.float64)
+        if values.dtype.kind == "c" and values.dtype.itemsize not in (8, 16):
+            return values.astype(np.complex128)
         if values.dtype.byteorder not in "=|" and values.dtype.kind in "iufcb":
             return values.astype(values.dtype.newbyteorder("="))
     return values
 
 
-def read_matrix(element: h5py.Group | h5py.Dataset) -> np.ndarray | sparse.spmatrix:
-    """Read a dense or sparse matrix; a vector becomes one column."""
-    if isinstance(element, h5py.Dataset):
-        values = native(element[()])
-        return values[:, None] if values.ndim == 1 else values
-    kind = sparse_format(element)
-    if kind is None:
-        found = text(element.attrs.get("encoding-type", "an unknown element"))
-        raise FileError(f"{element.name} is stored as {found}, which is not a matrix that can be read.")
-    parts = tuple(native(element[part][()]) for part in ("data", "indices", "indptr"))
-    return MATRIX_FORMATS[kind](parts, shape=matrix_shape(element))
-
-
-def read_elem(element: h5py.Group | h5py.Dataset) -> Any:
-    """Read with anndata, which knows older layouts but warns of each of their elements."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", OldFormatWarning)
-        return read_known(element)
-
-
-def read_any(element: h5py.Group | h5py.Dataset) -> Any:
-    """Read any element that anndata knows."""
-    if isinstance(element, h5py.Group) and sparse_format(element) is not None:
-        return read_matrix(element)
-    return native(read_elem(element))
-
-
-def read_frame(
-    element: h5py.Group | h5py.Dataset, categories: Mapping[str, list[str]]
-) -> tuple[pd.DataFrame, list[str]]:
-    """Read `obs` or `var` of any layout.
+def read_matrix(
+    element: h5py.Group | h5py.Dataset,
+    notes: list[Finding],
+    *,
+    kind: str | None = None,
+    shape: tuple[int, ...] | None = None,
+) -> np.ndarray | sparse.spmatrix:
+    """Read a dense or sparse matrix; a vector becomes one column.
 
     Parameters
     ----------
-    categories
-        Category names by column, which files of anndata 0.6 keep in `uns`.
-
-    Returns
-    -------
-    The table, and the names of columns that had to be left out because they cannot be read.
+    kind, shape
+        "csr" or "csc", and rows and columns, of a sparse matrix that does not say so itself.
 
     Raises
     ------
     FileError
-        The table has no index, or its columns differ in length.
+        It holds no numbers, or the parts of a sparse matrix contradict each other.
     """
     if isinstance(element, h5py.Dataset):
-        return _frame_of_records(element[()], categories), []
-    skipped: list[str] = []
-    try:
-        known = text(element.attrs.get("encoding-type", "")) == "dataframe"
-        frame = read_elem(element) if known else _frame_of_group(element)
-    except (*READ_ERRORS, IORegistryError) as error:
-        frame, skipped = _frame_by_columns(element, error)
-    return _plain(frame), skipped
-
-
-def _plain(frame: pd.DataFrame) -> pd.DataFrame:
-    """Native byte order, and an index of plain strings."""
-    swapped = {
-        name: native(column.to_numpy())
-        for name, column in frame.items()
-        if isinstance(column.dtype, np.dtype)
-    }
-    names = [text(name) for name in frame.index.to_numpy(dtype=object)]
-    columns = {name: swapped.get(name, frame[name].array) for name in frame.columns}
-    return pd.DataFrame(columns, index=pd.Index(names, dtype=object, name=frame.index.name))
-
-
-def _frame_of_records(records: np.ndarray, categories: Mapping[str, list[str]]) -> pd.DataFrame:
-    """The compound table of anndata 0.6: first field is the index, categories are codes into `uns`."""
-    index_name = "index" if "index" in records.dtype.names else records.dtype.names[0]
-    columns = {}
-    for name in records.dtype.names:
-        values = native(records[name])
-        if name == index_name or values.ndim > 1:
-            continue
-        if name in categories and values.dtype.kind in "iu":
-            columns[name] = pd.Categorical.from_codes(values, categories[name])
-        elif values.dtype.kind in "SO":
-            columns[name] = pd.Categorical([text(value) for value in values])
-        else:
-            columns[name] = values
-    return pd.DataFrame(columns, index=pd.Index([text(name) for name in records[index_name]], dtype=object))
-
-
-def _index_key(group: h5py.Group) -> str:
-    for key in (text(group.attrs.get("_index", "")), "_index", "index", "barcodes", "features"):
-        if key and key in group:
-            return key
-    raise FileError(
-        f"The table {group.name} has no names for its rows. Open the file in Python and save it again: "
-        "adata.write_h5ad(path)."
-    )
-
-
-def _frame_of_group(group: h5py.Group) -> pd.DataFrame:
-    """A table without encoding attributes, as some converters from R write it."""
-    key = _index_key(group)
-    columns = {}
-    for name in [text(n) for n in group.attrs.get("column_order", sorted(group))]:
-        if name in group and name not in (key, "__categories"):
-            columns[name] = _column(group[name], group)
-    return pd.DataFrame(columns, index=pd.Index(_column(group[key]), dtype=object))
-
-
-def _column(element: h5py.Group | h5py.Dataset, table: h5py.Group | None = None) -> Any:
-    """One column; its categories may lie beside its codes, or in a group of the table (anndata 0.7)."""
-    name = element.name.rpartition("/")[2]
-    old = table.get("__categories", {}) if table is not None else {}
-    if isinstance(element, h5py.Dataset) and name in old:
-        return _categorical(element, old[name], old[name].attrs)
-    if isinstance(element, h5py.Group) and {"codes", "categories"} <= set(element):
-        return _categorical(element["codes"], element["categories"], element.attrs)
-    values = read_any(element)
-    if isinstance(values, np.ndarray) and values.dtype.kind in "SO":
-        return np.array([text(value) for value in values], dtype=object)
-    return values
-
-
-def _categorical(codes: h5py.Dataset, levels: h5py.Dataset, about: Mapping[str, Any]) -> pd.Categorical:
-    names = levels[()]
-    names = [text(level) for level in names] if names.dtype.kind in "SO" else native(names)
-    return pd.Categorical.from_codes(native(codes[()]), names, ordered=bool(about.get("ordered", False)))
-
-
-def _frame_by_columns(group: h5py.Group, error: Exception) -> tuple[pd.DataFrame, list[str]]:
-    """Read a table column by column when it cannot be read at once, leaving out what makes no sense."""
-    key = _index_key(group)
-    index = pd.Index(_column(group[key]), dtype=object)
-    columns, skipped = {}, []
-    for name in group:
-        if name in (key, "__categories"):
-            continue
-        try:
-            values = _column(group[name], group)
-        except (*READ_ERRORS, IORegistryError):
-            values = ()
-        if len(values) == len(index):
-            columns[name] = values
-        else:
-            skipped.append(name)
-    if not columns:
+        values = native(element[()])
+        if not isinstance(values, np.ndarray) or values.dtype.kind not in "biufc":
+            raise FileError(f"{quoted(element.name)} does not hold numbers. {WRITE_AGAIN}")
+        return values[:, None] if values.ndim == 1 else values
+    kind = kind or sparse_format(element)
+    if kind is None:
+        found = encoding(element) or "a group"
         raise FileError(
-            f"No column of the table {group.name} can be read: its parts contradict each other. "
-            "Write the file again from the program that made it."
-        ) from error
-    return pd.DataFrame(columns, index=index), skipped
+            f"{quoted(element.name)} is stored as {quoted(found)}, which is not a matrix that can be read. "
+            "In Python, make it a scipy CSR matrix or a NumPy array and save the file again."
+        )
+    return _sparse(element, kind, shape or matrix_shape(element), notes)
+
+
+def _sparse(
+    group: h5py.Group, kind: str, shape: tuple[int, ...], notes: list[Finding]
+) -> sparse.csr_matrix | sparse.csc_matrix:
+    """A sparse matrix whose every position was looked at, in order and each position once."""
+    data, indices, starts = (native(group[part][()]) for part in ("data", "indices", "indptr"))
+    problem = _contradiction(data, indices, starts, kind=kind, shape=shape)
+    if problem:
+        raise FileError(f"The sparse matrix {quoted(group.name)} {problem}. {WRITE_AGAIN}")
+    width = np.int32 if max(len(data), *shape) < np.iinfo(np.int32).max else np.int64
+    parts = (data, indices.astype(width, copy=False), starts.astype(width, copy=False))
+    matrix = MATRIX_FORMATS[kind](parts, shape=shape)
+    matrix.sort_indices()
+    if not matrix.has_canonical_format:
+        matrix = _summed(matrix, group.name, notes)
+    return matrix
+
+
+def _contradiction(data: Any, indices: Any, starts: Any, *, kind: str, shape: tuple[int, ...]) -> str | None:
+    """What is wrong with the parts of a sparse matrix; scipy itself would read beyond them."""
+    if len(shape) != 2 or min(shape) < 0:
+        return "does not say how many rows and columns it has"
+    if any(np.ndim(part) != 1 for part in (data, indices, starts)):
+        return "has a part that is not a plain list"
+    if data.dtype.kind not in "biufc" or indices.dtype.kind not in "iu" or starts.dtype.kind not in "iu":
+        return "has parts that do not hold numbers"
+    major, minor = shape if kind == "csr" else shape[::-1]
+    if len(starts) != major + 1 or starts[0] != 0 or len(data) != len(indices) or starts[-1] != len(data):
+        return "has parts that do not fit its shape"
+    if np.any(starts[1:] < starts[:-1]):
+        return "has starts that fall"
+    if len(indices) and (indices.min() < 0 or indices.max() >= minor):
+        return "points outside its shape"
+    return None
+
+
+def _summed(matrix: Any, name: str, notes: list[Finding]) -> Any:
+    """The matrix with entries of the same place added up, as the format means them."""
+    before = matrix.nnz
+    if matrix.dtype.kind in "biu" and matrix.dtype.itemsize < 8:
+        matrix = matrix.astype(np.int64)
+    matrix.sum_duplicates()
+    notes.append(
+        note(
+            "summed-duplicates",
+            f"{quoted(name)} lists {before - matrix.nnz:,} values for places that have one already; values "
+            "of the same place were added up, as the format means it.",
+            "Nothing needs to be done if the file was made that way on purpose.",
+        )
+    )
+    return matrix
+
+
+def levels_of(dtype: np.dtype) -> dict[int, str] | None:
+    """The names that an enumerated type gives to its numbers, None for other types."""
+    names = h5py.check_enum_dtype(dtype)
+    return {int(number): str(name) for name, number in names.items()} if names else None
+
+
+def listed(names: Iterable[str], most: int = 5) -> str:
+    """A few names in quotes."""
+    names = list(names)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(quoted(name) for name in names[:most]) + more

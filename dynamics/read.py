@@ -1,6 +1,6 @@
 """Open and write h5ad files: whole, without the matrix, or one gene at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +8,13 @@ import h5py
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from anndata._io.specs.registry import IORegistryError
 from scipy import sparse
 
-from dynamics.elements import READ_ERRORS, matrix_shape, native, read_any, read_matrix, sparse_format, text
-from dynamics.errors import DataError, FileError
-from dynamics.findings import Finding, note, warning
+from dynamics.elements import matrix_shape, native, sparse_format
+from dynamics.entries import elements, left_aside, unstructured, unwritten
+from dynamics.errors import DataError
+from dynamics.expressed import expression, genes
+from dynamics.findings import Finding, note, quoted, warning
 from dynamics.tables import (
     ID_COLUMNS,
     SYMBOL_COLUMNS,
@@ -37,42 +38,47 @@ __all__ = [
     "write_h5ad",
 ]
 
-UNS_LIMIT = 64 * 1024**2
-"""Bytes of one `uns` entry above which it is left out."""
 BLOCK = 4_000_000
 """Matrix entries read at a time while looking for one gene."""
 
 
-def read_h5ad(path: str | Path) -> AnnData:
+def read_h5ad(path: str | Path, *, damaged: Mapping[str, str] | None = None) -> AnnData:
     """Read a whole data set into memory.
 
     Parameters
     ----------
     path
         An h5ad file that is clean (written by `write_h5ad`) or has passed `jobs.precheck.check`.
+    damaged
+        Elements to leave out, each with what is wrong with it, as `jobs.precheck.check` returns them.
 
     Returns
     -------
-    X and layers as CSR or dense, `raw` where there is one (and in place of X where X is missing), `obs`,
-    `var`, `obsm`, `varm`, `obsp` and the readable part of `uns`. Values, order and columns are those of the
-    file; repeated names are made unique, which is noted under `uns["driftscope"]["read_notes"]`.
+    X and layers as CSR or dense, `raw` where there is one, `obs`, `var`, `obsm`, `varm`, `obsp` and the
+    readable part of `uns`. Where X is missing, `raw` or a layer stands in its place. Values, order and
+    columns are those of the file; repeated names are made unique. Whatever differs from what the file says
+    is noted under `uns["driftscope"]["read_notes"]`.
 
     Raises
     ------
     FileError
-        The file has no cells' table, or its matrix does not fit its tables.
+        The file has no cells' table, its matrix does not fit its tables, or one of these is damaged.
     """
+    damaged = damaged or {}
     with opened(path) as file:
-        notes: list[Finding] = []
-        adata = _tables(file, notes)
-        matrix, var, raw = _expression(file, adata.n_obs, notes)
-        adata = AnnData(X=matrix, obs=adata.obs, var=var, uns=adata.uns, obsm=dict(adata.obsm), raw=raw)
-        for name, values in _matching(file, "layers", (adata.n_obs, adata.n_vars), notes):
-            adata.layers[name] = _by_rows(values)
-        for name, values in _matching(file, "varm", (adata.n_vars,), notes):
+        notes = unwritten(file, damaged)
+        adata = _tables(file, notes, damaged)
+        found = expression(file, adata, notes, damaged)
+        uns, obsm = adata.uns, dict(adata.obsm)
+        adata = AnnData(X=found.matrix, obs=adata.obs, var=found.var, obsm=obsm, raw=found.raw)
+        adata.uns.update(uns)  # on the way in, anndata would move parts of it elsewhere
+        for name, values in found.layers.items():
+            adata.layers[name] = values
+        for name, values in _matching(file, "varm", adata.var_names, notes, damaged):
             adata.varm[name] = values
-        for name, values in _matching(file, "obsp", (adata.n_obs, adata.n_obs), notes):
+        for name, values in _matching(file, "obsp", adata.obs_names, notes, damaged):
             adata.obsp[name] = values
+        notes += left_aside(file)
     return noted(adata, notes)
 
 
@@ -86,7 +92,7 @@ def read_cells(path: str | Path) -> AnnData:
     """
     with opened(path) as file:
         notes: list[Finding] = []
-        return noted(_tables(file, notes), notes)
+        return noted(_tables(file, notes, {}), notes)
 
 
 def matrix_names(path: str | Path) -> list[str]:
@@ -136,118 +142,55 @@ def find_gene(var: pd.DataFrame, name: str) -> str | None:
     return None
 
 
-def _tables(file: h5py.File, notes: list[Finding]) -> AnnData:
+def _tables(file: h5py.File, notes: list[Finding], damaged: Mapping[str, str]) -> AnnData:
     """Everything but the matrices."""
-    obs = table(file, "obs", "cell", notes)
-    var = table(file, "var", "gene", notes) if "var" in file else None
-    if var is None or ("X" not in file and not len(var)):
-        var = raw_table(file, notes) if raw_matrix(file) else var
-    adata = AnnData(obs=obs, var=pd.DataFrame(index=pd.Index([], dtype=object)) if var is None else var)
-    for name, values in _matching(file, "obsm", (len(obs),), notes):
-        is_table = isinstance(values, pd.DataFrame)
-        adata.obsm[name] = values.set_axis(obs.index, axis=0) if is_table else values
-    for name, values in _unstructured(file, notes):
+    obs = table(file, "obs", "cell", notes, damaged=damaged)
+    adata = AnnData(obs=obs, var=genes(file, notes, damaged))
+    for name, values in _matching(file, "obsm", obs.index, notes, damaged):
+        adata.obsm[name] = values
+    old = {f"{name}_categories" for name in old_categories(file)}
+    for name, values in unstructured(file, notes, damaged, old=old):
         adata.uns[name] = values
     return adata
 
 
-def _expression(
-    file: h5py.File, n_obs: int, notes: list[Finding]
-) -> tuple[Any, pd.DataFrame, AnnData | None]:
-    """X, its genes, and `raw` as a data set of its own."""
-    var = table(file, "var", "gene", []) if "var" in file else pd.DataFrame(index=pd.Index([], dtype=object))
-    raw = raw_matrix(file)
-    raw_var = raw_table(file, []) if raw else None
-    raw_x = _fitting(raw[0], (n_obs, len(raw_var)), "raw") if raw else None
-    if "X" in file and text(file["X"].attrs.get("encoding-type", "")) != "null":
-        if 0 in matrix_shape(file["X"]) and not len(var):
-            return None, var, None
-        x = _fitting(file["X"], (n_obs, len(var)), "X")
-        return x, var, AnnData(X=raw_x, var=raw_var) if raw else None
-    if raw_x is None:
-        return None, var, None
-    notes.append(note("raw-only", "The file has no X; the matrix kept in raw is used in its place."))
-    return raw_x, raw_var, None
-
-
-def _fitting(element: h5py.Group | h5py.Dataset, shape: tuple[int, int], name: str) -> Any:
-    found = matrix_shape(element)
-    if tuple(found) != shape and not (len(found) == 1 and shape == (found[0], 1)):
-        size = " × ".join(f"{n:,}" for n in found)
-        raise FileError(
-            f"{name} has {size} values, but the tables list {shape[0]:,} cells and {shape[1]:,} genes. "
-            "Write the file again from the program that made it."
-        )
-    try:
-        return _by_rows(read_matrix(element))
-    except READ_ERRORS as error:
-        raise FileError(f"{name} cannot be read: the file is damaged or was cut short.") from error
-
-
-def _by_rows(matrix: Any) -> Any:
-    return matrix.tocsr() if sparse.issparse(matrix) else matrix
-
-
 def _matching(
-    file: h5py.File, group: str, shape: tuple[int, ...], notes: list[Finding]
+    file: h5py.File, group: str, names: pd.Index, notes: list[Finding], damaged: Mapping[str, str]
 ) -> Iterator[tuple[str, Any]]:
-    """The arrays of a group whose first dimensions are `shape`; the others are noted and left out."""
-    for name, values in _elements(file, group, notes):
+    """The arrays of a group with a row for each name; the others are noted and left out."""
+    n_rows, both = len(names), group.endswith("p")
+    for name, values in elements(file, group, notes, damaged):
         found = getattr(values, "shape", None)
-        if isinstance(values, np.ndarray) and values.ndim == 1 and len(shape) == 1 and found == shape:
-            values = values[:, None]
-        if found is None or tuple(found[: len(shape)]) != shape:
-            rows = f"{found[0]:,}" if found else "no"
+        if isinstance(values, np.ndarray) and found == (n_rows,) and not both:
+            values, found = values[:, None], (n_rows, 1)
+        if not found or found[: 1 + both] != (n_rows,) * (1 + both):
+            shown = " × ".join(f"{n:,}" for n in found[: 1 + both]) if found else "no"
             notes.append(
                 warning(
                     f"{group}-shape",
-                    f'{group}["{name}"] has {rows} rows where {shape[0]:,} were expected; it was left out.',
+                    f"{group}[{quoted(name)}] has {shown} rows where {n_rows:,} were expected; it was left "
+                    "out.",
                     "Compute it again on the same cells and genes, and save the file.",
                 )
             )
         elif isinstance(values, np.ndarray) and values.dtype.kind not in "biufc":
-            notes.append(note("not-numbers", f'{group}["{name}"] does not hold numbers; it was left out.'))
-        else:
-            yield name, values
+            notes.append(
+                note("not-numbers", f"{group}[{quoted(name)}] does not hold numbers; it was left out.")
+            )
+        elif isinstance(values, np.ndarray | pd.DataFrame) or sparse.issparse(values):
+            yield name, _aligned(values, names, f"{group}[{quoted(name)}]", notes)
 
 
-def _elements(file: h5py.File, group: str, notes: list[Finding]) -> Iterator[tuple[str, Any]]:
-    """Every readable element of a group; in files of anndata 0.6 the group is one table."""
-    source = file.get(group)
-    if isinstance(source, h5py.Dataset):
-        records = source[()] if source.shape is not None else np.empty(0)
-        for name in records.dtype.names or ():
-            yield name, native(np.ascontiguousarray(records[name]))
-        return
-    for name in source if source is not None else ():
-        try:
-            yield name, read_any(source[name])
-        except (*READ_ERRORS, IORegistryError, RecursionError):
-            notes.append(note("unreadable-element", f'{group}["{name}"] cannot be read and was left out.'))
-
-
-def _unstructured(file: h5py.File, notes: list[Finding]) -> Iterator[tuple[str, Any]]:
-    """The entries of `uns` that are readable and not huge."""
-    source = file.get("uns")
-    if not isinstance(source, h5py.Group):
-        return
-    is_old = isinstance(file["obs"], h5py.Dataset)
-    for name in source:
-        if is_old and name.removesuffix("_categories") in old_categories(file):
-            continue
-        if _size(source[name]) > UNS_LIMIT:
-            notes.append(note("large-uns", f'uns["{name}"] is larger than 64 MB and was left out.'))
-            continue
-        try:
-            yield name, read_any(source[name])
-        except (*READ_ERRORS, IORegistryError, RecursionError):
-            notes.append(note("unknown-uns", f'uns["{name}"] is of an unknown kind and was left out.'))
-
-
-def _size(element: h5py.Group | h5py.Dataset) -> int:
-    if isinstance(element, h5py.Dataset):
-        return element.size * element.dtype.itemsize if element.shape is not None else 0
-    return sum(_size(child) for child in element.values())
+def _aligned(values: Any, names: pd.Index, name: str, notes: list[Finding]) -> Any:
+    """A table in the order of the cells; other arrays as they are."""
+    if not isinstance(values, pd.DataFrame):
+        return values
+    if values.index.is_unique and set(values.index) == set(names) and not values.index.equals(names):
+        notes.append(
+            note("reordered-table", f"{name} lists its rows in another order; they were put in order.")
+        )
+        return values.loc[names]
+    return values.set_axis(names, axis=0)
 
 
 def _places(file: h5py.File, layer: str | None) -> Iterator[tuple[Any, pd.DataFrame]]:

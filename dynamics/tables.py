@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from dynamics.elements import read_frame, text
+from dynamics.columns import read_frame, read_values
+from dynamics.elements import is_null, matrix_shape
 from dynamics.errors import FileError
 from dynamics.findings import Finding, note, warning
 
@@ -63,7 +64,14 @@ def opened(path: str | Path) -> h5py.File:
         ) from error
 
 
-def table(file: h5py.File, name: str, what: str, notes: list[Finding]) -> pd.DataFrame:
+def table(
+    file: h5py.File,
+    name: str,
+    what: str,
+    notes: list[Finding],
+    *,
+    damaged: Mapping[str, str] | None = None,
+) -> pd.DataFrame:
     """Read `obs` or `var` with unique names; what was noticed is added to `notes`.
 
     Raises
@@ -71,15 +79,23 @@ def table(file: h5py.File, name: str, what: str, notes: list[Finding]) -> pd.Dat
     FileError
         The table is missing or cannot be read.
     """
-    if name not in file:
+    element = file.get(name)
+    if not isinstance(element, h5py.Group | h5py.Dataset) or is_null(element):
         raise FileError(
             f'The file has no table "{name}", which every h5ad file has. '
             "Save it again: adata.write_h5ad(path)."
         )
-    frame, skipped = read_frame(file[name], old_categories(file))
-    for column in skipped:
-        message = f'Column "{column}" of {name} cannot be read and was left out.'
-        notes.append(note("unreadable-column", message))
+    shape = matrix_shape(file["X"]) if "X" in file and not is_null(file["X"]) else ()
+    n_rows = shape[("obs", "var").index(name)] if len(shape) == 2 else None
+    frame = read_frame(element, old_categories(file), notes, n_rows=n_rows, damaged=damaged)
+    if "_index" in frame.columns:  # h5ad keeps the names of rows under this name
+        notes.append(
+            note(
+                "renamed-column",
+                f'Column "_index" of {name} is called "_index_column" here: h5ad keeps that name.',
+            )
+        )
+        frame = frame.rename(columns={"_index": "_index_column"})
     return _unique(frame, what, notes)
 
 
@@ -109,22 +125,44 @@ def _unique(frame: pd.DataFrame, what: str, notes: list[Finding]) -> pd.DataFram
     return frame.set_axis(pd.Index(names, dtype=object, name=frame.index.name), axis=0)
 
 
-def old_categories(file: h5py.File) -> dict[str, list[str]]:
-    """Category names that anndata 0.6 kept as `uns/<column>_categories`."""
-    uns = file.get("uns", {})
+def old_categories(file: h5py.File) -> dict[str, np.ndarray]:
+    """Category names that anndata 0.6 kept as `uns/<column>_categories`; none where tables are groups."""
+    uns = file.get("uns")
+    if not isinstance(uns, h5py.Group) or not any(
+        isinstance(file.get(name), h5py.Dataset) for name in ("obs", "var", "raw.var", "raw/var")
+    ):
+        return {}
     return {
-        name.removesuffix("_categories"): [text(level) for level in np.atleast_1d(uns[name][()])]
+        name.removesuffix("_categories"): read_values(uns[name], [])
         for name in uns
-        if name.endswith("_categories") and isinstance(uns[name], h5py.Dataset)
+        if name.endswith("_categories")
+        and isinstance(uns[name], h5py.Dataset)
+        and uns[name].shape is not None
     }
 
 
 def raw_matrix(file: h5py.File) -> tuple[Any, Any] | None:
-    """Matrix and table of `raw`, in the new or the old place."""
-    if "raw/X" in file and "raw/var" in file:
-        return file["raw/X"], file["raw/var"]
-    return (file["raw.X"], file["raw.var"]) if "raw.X" in file and "raw.var" in file else None
+    """Matrix and table of `raw`, in the new or the old place; the table is None where there is none."""
+    raw = file.get("raw")
+    if isinstance(raw, h5py.Group) and "X" in raw and not is_null(raw["X"]):
+        return raw["X"], raw.get("var")
+    return (file["raw.X"], file.get("raw.var")) if "raw.X" in file and not is_null(file["raw.X"]) else None
 
 
-def raw_table(file: h5py.File, notes: list[Finding]) -> pd.DataFrame:
-    return _unique(read_frame(raw_matrix(file)[1], old_categories(file))[0], "gene", notes)
+def raw_table(
+    file: h5py.File, notes: list[Finding], *, damaged: Mapping[str, str] | None = None
+) -> pd.DataFrame:
+    """The genes of `raw`, which are those of `var` where raw lists none of its own."""
+    matrix, genes = raw_matrix(file)
+    shape = matrix_shape(matrix)
+    n_rows = shape[1] if len(shape) == 2 else None
+    if genes is not None:
+        frame = read_frame(genes, old_categories(file), notes, n_rows=n_rows, damaged=damaged)
+        return _unique(frame, "gene", notes)
+    frame = table(file, "var", "gene", [], damaged=damaged)[[]] if "var" in file else pd.DataFrame()
+    if n_rows is not None and len(frame) != n_rows:
+        raise FileError(
+            f"raw has {n_rows:,} genes but does not name them. Write the file again with raw.var, or "
+            "without raw."
+        )
+    return frame

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 
 MISSING = {"", "nan", "na", "n/a", "none", "null", "<na>", "unknown", "unassigned", "not available", "-", "?"}
 
@@ -52,6 +53,10 @@ _LABEL = re.compile(
 )
 _INTERVAL = re.compile(rf"[\[(]\s*(-?{_NUMBER})\s*,\s*(-?{_NUMBER})\s*[\])]")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_PART_AFTER = re.compile(rf"({_NUMBER})\s*([a-z]*)")
+_PARTS_AFTER = re.compile(rf"{_NUMBER}\s*[a-z]+(?:[\s,:]*{_NUMBER}\s*[a-z]+)*[\s,:]*{_NUMBER}\s*[a-z]*")
+_PART_BEFORE = re.compile(rf"([a-z]+)\s*({_NUMBER})")
+_PARTS_BEFORE = re.compile(rf"(?:[a-z]{{3,}}\s*{_NUMBER}[\s,:]*){{2,}}")
 _AFTER = re.compile(rf"(?<![a-z0-9.])(?P<number>{_NUMBER})[\s-]?(?P<word>[a-z]+)(?![a-z])")
 _BEFORE = re.compile(rf"(?<![a-z0-9])(?P<word>[a-z]+)\s?(?P<number>{_NUMBER})(?![\d.])")
 
@@ -103,6 +108,7 @@ def days_in(unit: str) -> float | None:
 def clean(label: str) -> str:
     """Lower case, one kind of dash, points for decimal commas, single spaces."""
     text = re.sub(r"[‐-―−]", "-", label.strip().lower()).replace("_", " ")
+    text = re.sub(r"\b(?:minus|neg|negative)\s*(?=\d)", "-", text)
     if re.fullmatch(r"[1-9]\d{0,2}(,\d{3})+", text):
         return text.replace(",", "")
     text = re.sub(r"(?<=\d),(?=\d)", ".", text)
@@ -126,7 +132,7 @@ def parse_label(label: str) -> TimeLabel | None:
     try:
         number = float(text)
     except ValueError:
-        return _parse_words(text) or _find_inside(text)
+        return _parse_words(text) or _added(text) or _find_inside(text)
     return TimeLabel(number, number) if abs(number) < float("inf") else None
 
 
@@ -162,15 +168,38 @@ def _meaning(word: str, suffix: str) -> tuple[str | None, str, str]:
     return (unit, "", "") if unit is not None else ("", "", word)
 
 
+def _added(text: str) -> TimeLabel | None:
+    """A length of time in parts, such as "2w3d", "1h30" or "week 2 day 3"; None where it is none."""
+    if _PARTS_AFTER.fullmatch(text):
+        parts = [(float(number), word) for number, word in _PART_AFTER.findall(text)]
+    elif _PARTS_BEFORE.fullmatch(text):
+        parts = [(float(number), word) for word, number in _PART_BEFORE.findall(text)]
+    else:
+        return None
+    units = [unit_of(word) for _, word in parts if word]
+    units = ["min" if unit == "m" and "h" in units else "month" if unit == "m" else unit for unit in units]
+    if len(parts) > len(units):  # the last number of "1h30" counts the next smaller unit
+        units.append({"h": "min", "min": "s"}.get(units[-1] or ""))
+    lengths = [days_in(unit) if unit else None for unit in units]
+    if None in lengths or any(a <= b for a, b in pairwise(lengths)):
+        return None
+    total = sum(number * length for (number, _), length in zip(parts, lengths, strict=True)) / lengths[0]
+    return TimeLabel(total, total, units[0])
+
+
 def _find_inside(text: str) -> TimeLabel | None:
     """The one time inside a longer label, None where there is none or more than one."""
-    found = set()
+    found: set[tuple[float, str | None, str]] = set()
+    samples: set[tuple[float, str | None, str]] = set()
     for match in [*_AFTER.finditer(text), *_BEFORE.finditer(text)]:
         word, number = match["word"], float(match["number"])
         if match.re is _BEFORE and word in EMBRYONIC | POSTNATAL:
             found.add((number, "day", "E" if word in EMBRYONIC else "P"))
         elif unit_of(word) is not None:
             found.add((number, unit_of(word), ""))
+            samples |= {(number, unit_of(word), "")} if match.re is _BEFORE and word in ("s", "m") else set()
+    if len(found) > 1:  # in "d10_s1" the second one is a sample, not a second
+        found -= samples
     if len(found) != 1:
         return None
     number, unit, family = found.pop()

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from dynamics.errors import TimeError
+from dynamics.time_dates import days_from_first, one_kind_of_comma
 from dynamics.time_labels import TimeLabel, clean, days_in, is_missing, parse_label, unit_of
 
 MAX_TIMES = 200
@@ -22,7 +23,18 @@ KNOWN_ORDERS = (
     ("early", "intermediate", "late"),
     ("baseline", "early", "late"),
     ("before", "during", "after"),
-    ("oocyte", "zygote", "2-cell", "4-cell", "8-cell", "16-cell", "32-cell", "morula", "blastocyst"),
+    (
+        "oocyte",
+        "zygote",
+        "1-cell",
+        "2-cell",
+        "4-cell",
+        "8-cell",
+        "16-cell",
+        "32-cell",
+        "morula",
+        "blastocyst",
+    ),
     ("egg", "embryo", "larva", "pupa", "adult"),
     ("embryonic", "fetal", "neonatal", "juvenile", "adult", "aged"),
     ("young", "adult", "old"),
@@ -202,25 +214,31 @@ def _as_text(values: pd.Index) -> list[str]:
 
 def _values_of(labels: list[str], *, ordered: bool, column: pd.Series) -> tuple[np.ndarray, str, list[str]]:
     """The value of each label, their unit, and notes for the user."""
-    if labels and all(_is_date(label) for label in labels):
-        days = (pd.to_datetime(pd.Index(labels)) - pd.to_datetime(pd.Index(labels)).min()) / pd.Timedelta(
-            days=1
-        )
-        return days.to_numpy(np.float64), "day", ["dates were counted in days from the first one"]
-    parsed = _consistent([None if label in ("True", "False") else parse_label(label) for label in labels])
+    days = days_from_first(labels)
+    if days is not None:
+        return days, "day", ["dates were counted in days from the first one"]
+    notes: list[str] = []
+    plain = one_kind_of_comma(labels, notes)
+    parsed = [None if label in ("True", "False") else parse_label(label) for label in plain]
+    parsed = _consistent(parsed, notes)
     n_read = sum(label is not None for label in parsed)
     if n_read == 0 or (ordered and n_read < len(labels)):
         return _by_order(labels, ordered=ordered)
-    return _in_one_unit(labels, parsed, name=column.name)
+    numbers, unit, more = _in_one_unit(labels, parsed, name=column.name)
+    return numbers, unit, notes + more
 
 
-def _consistent(parsed: list[TimeLabel | None]) -> list[TimeLabel | None]:
+def _consistent(parsed: list[TimeLabel | None], notes: list[str]) -> list[TimeLabel | None]:
     """Drop labels whose leading word differs from the others', and settle what a dash means."""
     words = {label.word for label in parsed if label is not None and label.word and not label.unit}
     if words and (len(words) > 1 or None in parsed):
         parsed = [None if label is None or (label.word and not label.unit) else label for label in parsed]
     read = [label for label in parsed if label is not None]
     if all(label.dashed for label in read):
+        if len(read) > 1:
+            notes.append(
+                "the dash before the numbers was taken as a mark between word and number, not as a minus"
+            )
         return parsed
     return [
         replace(label, low=-label.low, high=-label.low) if label is not None and label.dashed else label
@@ -233,8 +251,9 @@ def _by_order(labels: list[str], *, ordered: bool) -> tuple[np.ndarray, str, lis
     if ordered:
         note = "the labels are not times; the order of the categories in the file was used"
         return np.arange(len(labels), dtype=np.float64), "stage", [note]
-    words = [clean(label) for label in labels]
-    for known in KNOWN_ORDERS:
+    words = [re.sub(r"[\s-]", "", clean(label)) for label in labels]
+    for order in KNOWN_ORDERS:
+        known = [word.replace("-", "") for word in order]
         if len(words) > 1 and all(word in known for word in words):
             note = "the labels are not times; they were put in their usual order"
             ranks = np.argsort(np.argsort([known.index(word) for word in words]))
@@ -247,7 +266,7 @@ def _in_one_unit(
 ) -> tuple[np.ndarray, str, list[str]]:
     """Values in the unit that most labels use."""
     notes: list[str] = []
-    short = "month" if re.search(r"age|month|old", str(name).lower()) else "min"
+    short = _short_m({label.unit for label in parsed if label}, str(name).lower())
     units = [short if label and label.unit == "m" else label.unit if label else "" for label in parsed]
     written = [u for u, label in zip(units, parsed, strict=True) if label]
     unit, factors = _common_unit(written, unit_hint(name), notes)
@@ -261,6 +280,14 @@ def _in_one_unit(
     if inside:
         notes.append(f'the time was taken from inside longer labels such as "{inside[0]}"')
     return np.round(numbers, 9), unit, notes
+
+
+def _short_m(units: set[str], name: str) -> str:
+    """What "m" stands for: minutes beside hours, months beside days or in an age, else nobody knows."""
+    if units & {"s", "min", "h"}:
+        return "min"
+    is_long = units & {"day", "week", "month", "year"} or re.search(r"age|month|old", name)
+    return "month" if is_long else "min" if re.search(r"min", name) else ""
 
 
 def _common_unit(units: list[str], hint: str, notes: list[str]) -> tuple[str, dict[str, float | None]]:
@@ -350,10 +377,6 @@ def _continuous(column: pd.Series, n_values: int) -> str:
 
 def _is_number(label: str) -> bool:
     return re.fullmatch(r"[-+]?\d+([.,]\d+)?(e[-+]?\d+)?", label) is not None
-
-
-def _is_date(label: str) -> bool:
-    return re.fullmatch(r"\d{4}-\d{2}-\d{2}([T ].*)?", label) is not None
 
 
 def _joined(labels: Sequence[str]) -> str:

@@ -141,7 +141,8 @@ def _distance_from_counts(rows: Any, inverse: Any) -> float:
     distances = []
     for k in range(min(rows.shape[0], 80)):
         row = rows[k].data if sparse.issparse(rows) else rows[k]
-        linear = inverse(row[np.isfinite(row) & (row > 0)])
+        linear = inverse(row[np.isfinite(row) & (row > 0)].astype(np.float64))
+        linear = linear[linear > 0]  # the smallest numbers vanish when a logarithm is undone
         if len(linear) > 1:
             ratio = linear / linear.min()
             ratio = ratio[(ratio > 1.001) & (ratio < 12)]

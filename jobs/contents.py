@@ -18,8 +18,8 @@ from dynamics.errors import FileError
 from dynamics.findings import quoted
 from jobs import kinds, lzf
 
-CHECKSUM_BYTES = 4
 LZF = 32000
+CHECKSUM_BYTES = 4
 TEXTS = 1000
 """Texts looked at together where the array is not stored in blocks."""
 UNREADABLE = (OSError, RuntimeError, LookupError, ValueError, TypeError, ArithmeticError)
@@ -90,6 +90,8 @@ class _Blocks:
     """Bytes of one block when unpacked."""
     filters: tuple[int, ...]
     """In the order in which they were applied."""
+    width: int = 1
+    """Bytes of one value."""
 
     def damage(self, dataset: h5d.DatasetID, info: Any) -> str:
         """What is wrong with one block; empty where nothing is."""
@@ -109,23 +111,36 @@ class _Blocks:
     def _unpacks(self, stored: bytes, mask: int) -> bool:
         """Whether a block unpacks to the right number of bytes."""
         used = [code for k, code in enumerate(self.filters) if not mask >> k & 1]
-        expected = self.n_bytes
-        sizes = []  # what each filter, when undone, must give
+        expected: int | None = self.n_bytes
+        sizes = []  # what each filter, when undone, must give; None after compression, where nobody knows
         for code in used:
             sizes.append(expected)
-            expected += CHECKSUM_BYTES if code == h5z.FILTER_FLETCHER32 else 0
+            if expected is not None:
+                expected += CHECKSUM_BYTES if code == h5z.FILTER_FLETCHER32 else 0
+            expected = None if code in (h5z.FILTER_DEFLATE, LZF) else expected
         data: bytes | memoryview = memoryview(stored)
         for code, size in reversed(list(zip(used, sizes, strict=True))):
-            if code == h5z.FILTER_FLETCHER32:
-                data = data[:-CHECKSUM_BYTES]
-                continue  # of what was compressed before, only the unpacked size is known
             if code == LZF:
                 return lzf.length(data, size) == size  # nothing but shuffling comes before it
-            if code == h5z.FILTER_DEFLATE:
-                data = inflated(data, size)
-            if len(data) != size:
+            data = self._undone(code, data, size)
+            if size is not None and len(data) != size:
                 return False
         return True
+
+    def _undone(self, code: int, data: bytes | memoryview, size: int | None) -> bytes | memoryview:
+        """The bytes before a filter was applied, which should be `size` where that is known."""
+        if code == h5z.FILTER_FLETCHER32:
+            return data[:-CHECKSUM_BYTES]
+        if code == h5z.FILTER_DEFLATE:
+            return inflated(data, size)
+        return _unshuffled(data, self.width) if size is None else data
+
+
+def _unshuffled(data: bytes | memoryview, width: int) -> bytes:
+    """Bytes in their own order again, after those of each place in a value were put together."""
+    whole = len(data) // width * width
+    values = np.frombuffer(data, np.uint8)
+    return values[:whole].reshape(width, -1).T.tobytes() + values[whole:].tobytes()
 
 
 def inflated(data: bytes | memoryview, size: int) -> bytes:
@@ -144,13 +159,16 @@ def _damage(dataset: h5d.DatasetID) -> str:
     count = kinds.count(dataset.get_space())
     if dataset.get_space().get_simple_extent_type() == h5s.NULL and said(dataset, b"encoding-type") != "null":
         return "it has no values and no size"
-    if count and not dataset.get_storage_size() and layout.get_layout() != h5d.COMPACT:
+    if not count or layout.get_layout() == h5d.COMPACT:
+        return ""
+    if _has_gaps(dataset, layout) and not _is_filled(layout):
         return "its values were never written"
-    if layout.get_layout() != h5d.CHUNKED or not count:
+    if layout.get_layout() != h5d.CHUNKED:
         return ""
     filters = tuple(layout.get_filter(k)[0] for k in range(layout.get_nfilters()))
     pointer = 8 + h5i.get_file_id(dataset).get_create_plist().get_sizes()[0]
-    blocks = _Blocks(prod(layout.get_chunk()) * kinds.stored_size(dataset.get_type(), pointer), filters)
+    width = kinds.stored_size(dataset.get_type(), pointer)
+    blocks = _Blocks(prod(layout.get_chunk()) * width, filters, width)
     infos: list[Any] = []
     expected = kinds.n_chunks(dataset, layout.get_chunk())
 
@@ -160,13 +178,27 @@ def _damage(dataset: h5d.DatasetID) -> str:
 
     try:
         dataset.chunk_iter(remember)
-        if len(infos) < expected:
-            return "some of its values were never written"
         if len(infos) > expected:
             return "some of its blocks are listed more than once"
         return next((wrong for info in infos if (wrong := blocks.damage(dataset, info))), "")
     except UNREADABLE:
         return "one of its blocks cannot be read"
+
+
+def _has_gaps(dataset: h5d.DatasetID, layout: h5py.h5p.PropDCID) -> bool:
+    """Whether some values of an array have no place in the file."""
+    if not dataset.get_storage_size():
+        return True
+    if layout.get_layout() != h5d.CHUNKED:
+        return False
+    n_blocks = prod(-(-n // block) for n, block in zip(dataset.shape, layout.get_chunk(), strict=True))
+    return dataset.get_num_chunks() < n_blocks
+
+
+def _is_filled(layout: h5py.h5p.PropDCID) -> bool:
+    """Whether values that were never written read as a known filler and not as whatever lies in memory."""
+    is_known = layout.fill_value_defined() != h5d.FILL_VALUE_UNDEFINED
+    return is_known and layout.get_fill_time() != h5d.FILL_TIME_NEVER
 
 
 def _text_bytes(dataset: h5d.DatasetID, most: int) -> int:
@@ -222,9 +254,8 @@ def form(group: h5g.GroupID) -> str:
 
 def is_matrix(group: h5g.GroupID, names: set[bytes]) -> bool:
     """Whether a group says that it is, or is laid out as, a sparse matrix."""
-    return bool(form(group)) or (
-        {b"data", b"indices", b"indptr"} <= names and bool(said(group, b"encoding-type"))
-    )
+    is_alike = {b"data", b"indices", b"indptr"} <= names
+    return bool(form(group)) or (is_alike and said(group, b"encoding-type") not in ("", "dict"))
 
 
 class Matrix:
@@ -255,7 +286,8 @@ class Matrix:
         """Rows or columns that `indptr` counts, and those that `indices` point to."""
         shapes = [self.group.attrs[name] for name in ("shape", "h5sparse_shape") if name in self.group.attrs]
         found = np.asarray(shapes[0] if shapes else ())
-        if found.shape != (2,) or found.dtype.kind not in "iu" or int(found.min()) < 0:
+        is_plain = found.shape == (2,) and found.dtype.kind in "iuf"  # R writes them as fractions
+        if not is_plain or not np.all((found >= 0) & (found % 1 == 0)):
             self._refuse("does not say how many rows and columns it has")
         layout = form(self.group.id)
         if not all(np.array_equal(found, shape) for shape in shapes) or "/" in layout:

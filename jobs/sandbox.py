@@ -10,14 +10,13 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
 from dynamics.errors import DynamicsError, FileError, Stopped
 from dynamics.field import Progress, no_progress
-from dynamics.findings import quoted
 from dynamics.inspect import inspect
 from dynamics.read import read_h5ad, write_h5ad
 from jobs import answers, landlock
@@ -254,15 +253,6 @@ def _limit(memory: int, seconds: int) -> bool:
     return True
 
 
-def _refuse_damaged(damaged: Mapping[str, str]) -> None:
-    """Raise FileError that names the first damaged element: its values would be wrong without a word."""
-    for element, reason in damaged.items():
-        raise FileError(
-            f"{quoted(element)} is damaged: {reason}. Copy or download the file again, write it again from "
-            "the original data, or leave this element out."
-        )
-
-
 def _read(
     source: Path, target: Path, *, say: Callable[[dict[str, Any]], None], limited: bool
 ) -> dict[str, Any]:
@@ -271,9 +261,9 @@ def _read(
     system = {Path(name) for name in ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/share/zoneinfo")}
     confined = landlock.restrict(read=[source, *libraries, *system], write=[target.parent])
     say({"fraction": 0.1, "message": "Checking that the file is safe to open"})
-    _refuse_damaged(check(source))
+    damaged = check(source)
     say({"fraction": 0.25, "message": "Reading cells, genes and values"})
-    adata = read_h5ad(source)
+    adata = read_h5ad(source, damaged=damaged)
     say({"fraction": 0.6, "message": "Looking at what it holds"})
     report = inspect(adata).to_json()
     say({"fraction": 0.75, "message": "Saving a clean copy"})

@@ -151,7 +151,7 @@ SPARSE: dict[str, Callable[[str], Change]] = {
     "shape of three": attribute("shape", [N, G, 1]),
     "enormous shape": attribute("shape", [2**40, 2**40]),
     "shape of 2^63": attribute("shape", np.array([2**63, 2**63], dtype="u8")),
-    "fractional shape": attribute("shape", [40.0, 30.0]),
+    "fractional shape": attribute("shape", lambda a: a["shape"] + 0.5),
     "shape in words": attribute("shape", "40 30"),
     "rows called columns": attribute("encoding-type", _other_format),
     "two shapes": attribute("h5sparse_shape", _wider),
