@@ -40,7 +40,7 @@ def read_notes(adata: AnnData) -> list[Finding]:
     texts = kept.get("read_notes", "[]") if isinstance(kept, Mapping) else "[]"
     try:
         return [Finding(**{key: str(row[key]) for key in FIELDS}) for row in json.loads(str(texts))]
-    except (ValueError, TypeError, LookupError):  # somebody else's entry of that name
+    except (ValueError, TypeError, LookupError, RecursionError):  # somebody else's entry of that name
         return []
 
 

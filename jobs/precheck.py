@@ -5,8 +5,9 @@ links, data stored in the file itself and plain filters. `jobs.contents` then lo
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import h5py
 import numpy as np
@@ -41,6 +42,11 @@ class Limits:
 
     depth: int = 16
     objects: int = 20_000
+    members_of: Mapping[str, int] = MappingProxyType(
+        {"/layers": 500, "/obsm": 500, "/varm": 500, "/obsp": 500, "/varp": 500}
+    )
+    """Elements of these groups; of all others, `listed`."""
+    listed: int = 5_000
     element: int = 4096
     """Bytes of one element of an array, such as a text of fixed length."""
     chunk: int = 64 * MB
@@ -182,6 +188,12 @@ def _group(group: h5g.GroupID, path: str, *, limits: Limits, seen: _Seen, depth:
         return len(links) + seen.objects > limits.objects or None
 
     group.links.iterate(remember, info=True)
+    most = limits.members_of.get(path, limits.listed)
+    if most < len(links) <= limits.objects - seen.objects:
+        raise FileError(
+            f"{quoted(path)} has {len(links):,} elements, more than the {most:,} allowed. Leave out what is "
+            "not needed and save the file again."
+        )
     names = [_name(path, raw, kind, limits) for raw, kind in links]  # before anything is opened
     if contents.is_matrix(group, {raw for raw, _ in links}):
         seen.outline.matrices.append((path, group))
@@ -319,7 +331,7 @@ def _attributes(
         if kind.detect_class(h5t.REFERENCE):
             seen.references += [(name, address) for address in _targets(attribute, name)]
             continue
-        _element_size(kind, name, limits)
+        _element_size(kind, name, replace(limits, element=limits.attribute, record=limits.attribute))
         if kinds.n_texts(kind) * kinds.count(attribute.get_space()) > FEW_TEXTS:
             _listed(attribute, name, seen)
 

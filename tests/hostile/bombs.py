@@ -271,7 +271,6 @@ LYING = {
     "a list of far more stored": lying(_plain("uns/x"), 12_347 * 8, 2**50),
     "a compact list longer than stored": lying(_compact, 12_347, 10**7),
     "blocks of 4 GB in lzf": lying(_in_lzf, 8 * 1543, 2**32 - 1, width=4),
-    "blocks of 1 byte in lzf": lying(_in_lzf, 8 * 1543, 1, width=4),
     "blocks of another number": lying(_blocked, 4_321, 1, width=4),
     "blocks of no values": lying(_blocked, 4_321, 0, width=4),
     "blocks of too many values": lying(_blocked, 4_321, 2**31, width=4),
@@ -350,6 +349,10 @@ BLOCKS: dict[str, Change] = {
     "is plain but too short": stuffed(lambda: _HONEST[:80], mask=1, **GZIP),
     "is plain but too long": stuffed(lambda: _HONEST * 9, mask=1, **GZIP),
     "is plain, of an array without filters": stuffed(lambda: _HONEST[:80]),
+    "has a wrong checksum": stuffed(lambda: zlib.compress(_HONEST) + b"sums", **SUMMED),
+    "has a wrong checksum, in a matrix": stuffed(
+        lambda: zlib.compress(_HONEST) + b"sums", at="X/data", **SUMMED
+    ),
     "is shorter in lzf": stuffed(lambda: b"\x07" + bytes(8), **BY_LZF),
     "is longer in lzf": stuffed(lambda: b"\x00\x00" + b"\xe0\xff\x00" * 4000, **BY_LZF),
     "is no lzf": stuffed(lambda: b"\xff\xff\xff" * 30, **BY_LZF),
@@ -368,5 +371,6 @@ def cases() -> list[Case]:
         *family("sizes that lie", LYING, ends=LEFT_OUT, in_process=False),
         *family("filters", {name: edited(change) for name, change in FILTERS.items()}, words="compressed"),
         *family("blocks", blocks, ends=LEFT_OUT),
+        Case("sizes that lie", "blocks of 1 byte in lzf", lying(_in_lzf, 8 * 1543, 1, width=4), EITHER),
         Case("structure", "an empty group more", edited(deep(3)), ends=OPENED),
     ]

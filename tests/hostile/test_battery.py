@@ -174,10 +174,11 @@ def test_the_environment_of_the_reading_process_holds_no_secret(tmp_path, monkey
 def test_a_short_file_gets_little_memory_and_time(tmp_path):
     path = tmp_path / "a.h5ad"
     path.write_bytes(b"")
-    assert sandbox._allowed(path, None, None) == (1.5, 15)
+    assert sandbox._allowed(path, None, None) == (1.5, 18)
     os.truncate(path, 100 * 10**6)
     memory, seconds = sandbox._allowed(path, None, None)
-    assert (memory, seconds) == (4.0, 115)
+    assert memory == 4.0
+    assert 140 < seconds < 160
     os.truncate(path, 10**10)
     memory, seconds = sandbox._allowed(path, None, None)
     assert memory == pytest.approx(6.44, abs=0.01)
