@@ -7,7 +7,6 @@ links, data stored in the file itself and plain filters. `jobs.contents` then lo
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import MappingProxyType
 
 import h5py
 import numpy as np
@@ -30,6 +29,7 @@ ORIGIN = (
     "No h5ad file written by anndata has this. If you trust the file, open it in Python and save it again."
 )
 LINKS = {h5l.TYPE_SOFT: "a soft link", h5l.TYPE_EXTERNAL: "a link to another file"}
+MATRICES = {"/layers", "/obsm", "/varm", "/obsp", "/varp"}
 FEW_TEXTS = 64
 """Texts that an attribute may have without being looked at."""
 PROBLEMS = (OSError, RuntimeError, LookupError, ValueError, TypeError, ArithmeticError)
@@ -42,10 +42,8 @@ class Limits:
 
     depth: int = 16
     objects: int = 20_000
-    members_of: Mapping[str, int] = MappingProxyType(
-        {"/layers": 500, "/obsm": 500, "/varm": 500, "/obsp": 500, "/varp": 500}
-    )
-    """Elements of these groups; of all others, `listed`."""
+    matrices: int = 500
+    """Elements of each group in `MATRICES`; of all others, `listed`."""
     listed: int = 5_000
     element: int = 4096
     """Bytes of one element of an array, such as a text of fixed length."""
@@ -188,7 +186,7 @@ def _group(group: h5g.GroupID, path: str, *, limits: Limits, seen: _Seen, depth:
         return len(links) + seen.objects > limits.objects or None
 
     group.links.iterate(remember, info=True)
-    most = limits.members_of.get(path, limits.listed)
+    most = limits.matrices if path in MATRICES else limits.listed
     if most < len(links) <= limits.objects - seen.objects:
         raise FileError(
             f"{quoted(path)} has {len(links):,} elements, more than the {most:,} allowed. Leave out what is "
