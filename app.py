@@ -8,10 +8,12 @@ import asyncio
 import importlib
 import logging
 import os
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import streamlit as st
 from starlette.middleware import Middleware
@@ -51,10 +53,21 @@ async def sweep_for_ever(home: Path) -> None:
         await asyncio.sleep(SWEEP_S)
 
 
-@asynccontextmanager
-async def lifespan(app: st.App) -> AsyncIterator[dict[str, object]]:
-    """Find or start the job service, look after it while the server runs, leave it its jobs at the end."""
-    logbook.begin()
+def refuse(why: Exception) -> NoReturn:
+    """End before the server takes anybody in, with one line that says why instead of a traceback."""
+    sys.stderr.write(f"error: {why}\n")
+    sys.stderr.flush()
+    os._exit(2)
+
+
+async def prepare() -> tuple[Path, client.Presence, client.Jobs]:
+    """Make sure that the home can be worked in and has its job service.
+
+    Raises
+    ------
+    DynamicsError
+        It cannot; the message says why and what to do.
+    """
     home = workspace.Workspace().home
     keys.take_passphrase()
     if keys.shared():
@@ -63,7 +76,17 @@ async def lifespan(app: st.App) -> AsyncIterator[dict[str, object]]:
     files.ENDING.begin()
     files.sweep()
     presence = client.Presence(home, os.environ.get("DRIFTSCOPE_SCHEDULER") or None)
-    jobs = await asyncio.to_thread(presence.__enter__)
+    return home, presence, await asyncio.to_thread(presence.__enter__)
+
+
+@asynccontextmanager
+async def lifespan(app: st.App) -> AsyncIterator[dict[str, object]]:
+    """Find or start the job service, look after it while the server runs, leave it its jobs at the end."""
+    logbook.begin()
+    try:
+        home, presence, jobs = await prepare()
+    except errors.TOLD as why:
+        refuse(why)
     # Both take seconds, once, at the start, so that no click has to wait for them.
     await asyncio.gather(asyncio.to_thread(wait_for_workers, jobs), asyncio.to_thread(warm))
     LOG.info("Data sets, models and jobs are kept in %s", home)
@@ -75,8 +98,12 @@ async def lifespan(app: st.App) -> AsyncIterator[dict[str, object]]:
 
 
 def health(request: Request) -> JSONResponse:
-    """Say that the server is there, and how its job service is."""
-    service = client.Jobs(workspace.default_home()).service()
+    """Say that the server is there, and how its job service is; 503 where its disk or journal fails."""
+    try:
+        service = client.Jobs(workspace.default_home()).service()
+    except errors.TOLD as why:
+        LOG.error("The journal does not answer: %s", why)
+        return JSONResponse({"ok": False, "jobs": None}, status_code=503)
     return JSONResponse({"ok": True, "jobs": {"alive": service.alive, "warm": service.warm}})
 
 

@@ -1,26 +1,26 @@
 """Nothing confirmed is lost: training under seeded faults, kills and cancels, again and again.
 
-    OMP_NUM_THREADS=1 nice .venv/bin/python benchmarks/soak.py [--faults 300] [--kills 50] [--cancels 20]
+    OMP_NUM_THREADS=1 nice .venv/bin/python benchmarks/soak.py [--faults 300] [--others 100] [--kills 50]
+        [--cancels 20]
 
 Faults: one process is service and worker; each seed lets the disk fail or the process die at named places
-(`dynamics.faults`). Kills: worker, job service and server die in turn by `kill -9` under a real service.
-After each of them every file must be readable, no step that the journal calls kept may be lost, and the model
-in the end must equal that of an undisturbed run, byte for byte. Cancels come at random moments.
+(`dynamics.faults`). Others: the same while files are opened, data prepared, fates told, models tested, and
+things in the library renamed, deleted and brought back. Kills: worker, job service and server die in turn by
+`kill -9` under a real service. After each of them every file must be readable, no step that the journal calls
+kept may be lost, and the model in the end must equal that of an undisturbed run, byte for byte; no job stays
+at work, and the disk returns to its base. Cancels come at random moments of all kinds of jobs.
 """
 
 import argparse
 import os
 import shutil
-import signal
 import sys
 import tempfile
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-import distributed
 import numpy as np
 import pandas as pd
 from anndata import AnnData
@@ -28,21 +28,20 @@ from anndata import AnnData
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import results
-from benchmarks.soak_checks import STEPS, Findings, compare, look
+from benchmarks.soak_checks import STEPS, Findings, compare, look, tidy
+from benchmarks.soak_fork import ATTEMPTS, QUIET, forked
 from benchmarks.soak_kills import cancels, kills
+from benchmarks.soak_kinds import furnish_heavily
+from benchmarks.soak_others import others
 from dynamics import faults, read
 from dynamics.inspect import inspect
-from jobs import client, service, tasks, work, work_models, worker
-from jobs.cluster import Cluster
+from jobs import client, tasks, work, work_models, worker
 from jobs.workspace import Workspace
 from models import loop, resume
 from models.config import TrainConfig
 
-ATTEMPTS, QUIET = 5, 3
-"""Runs of the service with faults, and those after them without."""
-HANGS_S = 60.0
 COMMAND = "OMP_NUM_THREADS=1 nice .venv/bin/python benchmarks/soak.py"
-TASKS = {"train": tasks.Task("benchmarks.soak:slow_train", "Train", resumable=True)}
+TASKS = {**tasks.TASKS, "train": tasks.Task("benchmarks.soak:slow_train", "Train", resumable=True)}
 os.environ[tasks.MODULE_VARIABLE] = "benchmarks.soak"
 
 
@@ -91,65 +90,6 @@ def undisturbed(home: Path, params: Mapping) -> bytes:
 # seeded faults
 
 
-class InProcess(Cluster):
-    """A worker in the process of the service, so that one fork is both."""
-
-    def _local(self, home: Path, workers: int) -> distributed.LocalCluster:
-        return distributed.LocalCluster(
-            n_workers=1,
-            threads_per_worker=1,
-            processes=False,
-            protocol="inproc://",
-            dashboard_address=None,
-            worker_dashboard_address=None,
-            silence_logs=50,
-        )
-
-    def end(self, worker: str) -> None:
-        """Its process is our own."""
-
-
-class Once(service.Service):
-    """A service that ends with its job."""
-
-    def _turn(self) -> None:
-        super()._turn()
-        self.ending = not self.journal.rows(states=service.WAITING + service.AT_WORK)
-
-
-def serve_once(home: Path, seed: str | None) -> None:
-    """Be service and worker until the job is over or a fault ends the process; does not return."""
-    code = 1
-    with (home / "service.out").open("a") as log:
-        os.dup2(log.fileno(), 1)
-        os.dup2(log.fileno(), 2)
-        faults.use(seed)
-        service.RETRY_S, service.POLL_S = 0.02, 0.02
-        try:
-            cluster = InProcess(home, scheduler=None, workers=1)
-            Once(home, cluster, warm_up=False, idle_s=0).run()
-            code = 0
-        except BaseException:  # a fork may not run on as a second benchmark, whatever happened
-            traceback.print_exc()
-        finally:
-            os._exit(code)
-
-
-def forked(home: Path, seed: str | None) -> bool:
-    """Run the service once in a process of its own; False where it had to be ended from outside."""
-    pid = os.fork()
-    if not pid:
-        serve_once(home, seed)
-    deadline = time.monotonic() + HANGS_S
-    while not os.waitpid(pid, os.WNOHANG)[0]:
-        if time.monotonic() > deadline:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-            return False
-        time.sleep(0.005)
-    return True
-
-
 def faulty(template: Path, seed: int, found: Findings, *, params: Mapping, expected: bytes) -> None:
     """Train under the faults of one seed until the job is done."""
     home = template.with_name(f"seed{seed}")
@@ -168,8 +108,8 @@ def faulty(template: Path, seed: int, found: Findings, *, params: Mapping, expec
         if job.over:
             jobs.resume(id)
     compare(jobs, id, found, expected=expected, when=f"seed {seed}")
-    if record.exists():
-        found.fired.update(tuple(line.split("\t")) for line in record.read_text().splitlines())
+    tidy(jobs, template, found, when=f"seed {seed}")
+    found.count(record)
     if not any(f"seed {seed}" in one for one in found.wrong):
         shutil.rmtree(home)
 
@@ -183,7 +123,7 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
-def lines(found: Findings, seconds: list[tuple[float, float]]) -> list[str]:
+def lines(found: Findings, seconds: Mapping[str, list[tuple[float, float]]]) -> list[str]:
     """Return the table of places and what happened there, and the counts."""
     kinds = sorted({kind for _, kind in found.fired})
     rows = ["| place | " + " | ".join(kinds) + " |", "|---|" + "---:|" * len(kinds)]
@@ -194,9 +134,10 @@ def lines(found: Findings, seconds: list[tuple[float, float]]) -> list[str]:
     rows += ["", f"{sum(found.fired.values()):,} faults and kills; {found.n_files:,} files read again, "]
     rows[-1] += f"{found.n_steps:,} steps compared with the journal; {len(found.wrong)} promises broken."
     rows += ["", *(f"- {end}: {n}" for end, n in sorted(found.ends.items()))]
-    if seconds:
-        to_stop, to_free = np.array(seconds).T
-        rows += ["", f"{len(seconds)} cancels: stopped after at most {to_stop.max():.2f} s (median "]
+    rows += [f"- unforeseen, {n} times: {text}" for text, n in sorted(found.unforeseen.items())]
+    for task, taken in sorted(seconds.items()):
+        to_stop, to_free = np.array(taken).T
+        rows += [f"- {len(taken)} cancels of {task}: stopped after at most {to_stop.max():.2f} s (median "]
         rows[-1] += f"{np.median(to_stop):.2f} s), processor free after at most {to_free.max():.2f} s."
     return rows + [f"- BROKEN: {one}" for one in found.wrong]
 
@@ -205,18 +146,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--faults", type=int, default=300)
     parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--others", type=int, default=100, help="seeds for other work than training")
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--cancels", type=int, default=20)
     parser.add_argument("--write", action="store_true")
     given = parser.parse_args()
-    found, seconds = Findings(), []
+    found, seconds = Findings(), {}
     with folder() as place:
         params = make_home(template := place / "template")
         expected = undisturbed(template, params)
         for seed in range(given.first, given.first + given.faults):
             faulty(template, seed, found, params=params, expected=expected)
+        others(place, range(given.first, given.first + given.others), found)
         os.environ.pop(faults.RECORD, None)
         shutil.copytree(template, home := place / "home")
+        furnish_heavily(home)
         try:
             if given.kills:
                 kills(home, given.kills, found, params=params, expected=expected)
@@ -229,7 +173,8 @@ def main() -> int:
         if found.wrong and os.environ.get("SOAK_KEEP"):
             shutil.copytree(place, os.environ["SOAK_KEEP"])
     if given.write:
-        options = f" --faults {given.faults} --kills {given.kills} --cancels {given.cancels}"
+        given = {name: getattr(given, name) for name in ("faults", "others", "kills", "cancels")}
+        options = "".join(f" --{name} {n}" for name, n in given.items())
         results.write("Faults, kills and cancels", COMMAND + options, told_all)
     return bool(found.wrong)
 

@@ -1,5 +1,6 @@
 """`kill -9` of worker, job service and server in turn, and cancels at random moments of a training."""
 
+import contextlib
 import os
 import random
 import signal
@@ -12,8 +13,11 @@ from pathlib import Path
 import psutil
 
 from benchmarks.soak_checks import Findings, compare, look
+from benchmarks.soak_kinds import heavy
 from jobs import client, process
 
+KILLED = ("train", "ingest", "train", "prepare", "train", "validate")
+CANCELLED = ("train", "prepare", "ingest", "validate", "fates")
 PAUSE_S = 0.02
 """Rest after each step of training, so that there is time to disturb it."""
 
@@ -55,14 +59,15 @@ def told(jobs: client.Jobs, id: str) -> int:
 
 def kills(home: Path, n: int, found: Findings, *, params: Mapping, expected: bytes) -> None:
     """Kill worker, service and server in turn while a training runs, and let it go on."""
-    rng, jobs, id = random.Random(0), client.Jobs(home), ""
+    rng, jobs, id, given = random.Random(0), client.Jobs(home), "", 0
     server = start_server(home)
     for number in range(n):
         if not id or jobs.get(id).state == "done":
-            id = jobs.submit("train", {**params, "every_s": 0.1, "pause_s": PAUSE_S})
-        begun = told(jobs, id)
-        at_work = lambda: told(jobs, id) > begun or jobs.get(id).over  # noqa: E731, B023
-        until(at_work, what=f"kill {number}: training goes on")
+            task = KILLED[given % len(KILLED)]
+            asked = {**params, "every_s": 0.1, "pause_s": PAUSE_S} if task == "train" else heavy(task, home)
+            id, given = jobs.submit(task, asked), given + 1
+        begun = told(jobs, id) if task == "train" else jobs.get(id).attempt - (not jobs.get(id).fraction)
+        until(lambda: _goes_on(jobs, id, begun), what=f"kill {number}: {task} goes on")  # noqa: B023
         time.sleep(rng.random() * 20 * PAUSE_S)
         whom = ("worker", "service", "server")[number % 3]
         target = {"worker": worker_of(jobs, id), "service": jobs.service(), "server": server}[whom]
@@ -70,21 +75,40 @@ def kills(home: Path, n: int, found: Findings, *, params: Mapping, expected: byt
             found.ends[f"{whom} was gone"] += 1
         else:
             os.kill(target.pid, signal.SIGKILL)
-            found.fired[whom, "kill -9"] += 1
+            found.fired[f"{whom}, at {task}", "kill -9"] += 1
         if whom == "server":
             server.wait()
             server = start_server(home)
         look(jobs, id, found, when=f"kill {number} ({whom})")
         go_on(jobs, id, whom)
         if jobs.get(id).state == "done":
-            compare(jobs, id, found, expected=expected, when=f"kill {number}")
+            _compare(jobs, id, found, expected=expected, when=f"kill {number}")
     if jobs.get(id).state != "done":
         until(lambda: jobs.get(id).over, what="the last training")
         go_on(jobs, id, "end")
         jobs.wait(id, timeout=180)
-        compare(jobs, id, found, expected=expected, when="the end")
+        _compare(jobs, id, found, expected=expected, when="the end")
     server.kill()
     server.wait()
+
+
+def _goes_on(jobs: client.Jobs, id: str, begun: int) -> bool:
+    """Say whether a job has come on since: a step that is kept, or for other work than training any sign."""
+    job = jobs.get(id)
+    if job.over:
+        return True
+    return told(jobs, id) > begun if job.task == "train" else job.attempt > begun and job.fraction > 0
+
+
+def _compare(jobs: client.Jobs, id: str, found: Findings, *, expected: bytes, when: str) -> None:
+    """Check that a job came to its end, and a training to the model of the undisturbed run."""
+    job = jobs.get(id)
+    if job.task == "train":
+        compare(jobs, id, found, expected=expected, when=when)
+        return
+    found.ends[f"{job.task}: {job.state} at attempt {job.attempt}"] += 1
+    if job.state != "done":
+        found.wrong.append(f"{when}: {job.task} ends {job.state} ({job.error})")
 
 
 def go_on(jobs: client.Jobs, id: str, whom: str) -> None:
@@ -103,35 +127,44 @@ def _settled(jobs: client.Jobs, id: str) -> bool:
     return jobs.get(id).state == "running" and worker_of(jobs, id) is not None
 
 
-def cancels(home: Path, n: int, found: Findings, *, params: Mapping) -> list[tuple[float, float]]:
-    """Stop trainings at random moments; return seconds to "stopped" and to a processor that is free."""
-    rng, jobs, seconds = random.Random(1), client.Jobs(home), []
-    client.ensure_service(home, workers=1, options=("--no-warm",), wait_s=120)
-    family = None
+def cancels(home: Path, n: int, found: Findings, *, params: Mapping) -> dict[str, list[tuple[float, float]]]:
+    """Stop jobs of all kinds at random moments; return seconds to "stopped" and to a free processor."""
+    rng, jobs = random.Random(1), client.Jobs(home)
+    client.stop_service(home)
+    client.ensure_service(home, workers=2, options=("--no-warm",), wait_s=120)
+    seconds: dict[str, list[tuple[float, float]]] = {}
     for number in range(n):
-        id = jobs.submit("train", {**params, "every_s": 0.1, "pause_s": PAUSE_S})
-        until(lambda: jobs.get(id).state != "queued", what="start")  # noqa: B023
-        if number % 2:
-            until(lambda: told(jobs, id) or jobs.get(id).over, what="first step")  # noqa: B023
-        time.sleep(rng.random())
+        task = CANCELLED[number % len(CANCELLED)]
+        asked = {**params, "every_s": 0.1, "pause_s": PAUSE_S} if task == "train" else heavy(task, home)
+        until(lambda: jobs.service().workers == 2, what="workers")
+        id = jobs.submit(task, asked)
+        until(lambda: jobs.get(id).fraction or jobs.get(id).over, what="start")  # noqa: B023
+        time.sleep(3 * rng.random())
+        family = psutil.Process(jobs.service().pid).children(recursive=True)
         begun = time.monotonic()
         jobs.stop(id)
         state = jobs.wait(id, timeout=30).state
         stopped = time.monotonic() - begun
-        until(lambda: _share(jobs) < 0.2, what="a free processor", timeout_s=30)
-        seconds.append((stopped, time.monotonic() - begun))
-        found.ends[f"cancelled: {state}"] += 1
-        look(jobs, id, found, when=f"cancel {number}")
-        now = {one.pid for one in psutil.Process(jobs.service().pid).children(recursive=True)}
-        family = family or len(now)
-        if len(now) > family:
-            found.wrong.append(f"cancel {number}: {len(now) - family} processes are left")
+        until(lambda: _share(family) < 0.2, what="a free processor", timeout_s=30)  # noqa: B023
+        if state == "stopped":
+            seconds.setdefault(task, []).append((stopped, time.monotonic() - begun))
+        found.ends[f"cancelled {task}: {state}"] += 1
+        if state not in ("stopped", "done"):
+            found.wrong.append(f"cancel {number} of {task}: it ends {state} ({jobs.get(id).error})")
+        look(jobs, id, found, when=f"cancel {number} of {task}")
     return seconds
 
 
-def _share(jobs: client.Jobs) -> float:
-    """Return the processor time that service and workers take, over a tenth of a second."""
-    family = psutil.Process(jobs.service().pid).children(recursive=True)
-    before = sum(sum(one.cpu_times()[:2]) for one in family)
+def _share(family: list[psutil.Process]) -> float:
+    """Return the processor time that the processes of a job and its service take, in a fifth of a second."""
+    before = _spent(family)
     time.sleep(0.2)
-    return (sum(sum(one.cpu_times()[:2]) for one in family) - before) / 0.2
+    return (_spent(family) - before) / 0.2
+
+
+def _spent(family: list[psutil.Process]) -> float:
+    total = 0.0
+    for one in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            total += sum(one.cpu_times()[:2])
+    return total

@@ -81,7 +81,8 @@ def run_train(options: argparse.Namespace) -> None:
     model = shared.perform(options, train.fit, shots, config, basis=genes, name=name)
     checkpoint.save(model, options.output)
     told = confounding.alarms(adata, picked, shots, field=model)
-    lines = [f"{one.level}: {one.message} {one.fix}" for one in told]
+    lines = [f"warning: {one}" for one in model.summary["warnings"]]
+    lines += [f"{one.level}: {one.message} {one.fix}" for one in told]
     lines.append(f"wrote {options.output}: {model.method}, final loss {model.summary['final_loss']:.4g}")
     card = checkpoint.read_card(options.output) | {"alarms": [asdict(one) for one in told]}
     show(options, card, lines)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from commands.terminal import progress_line
+from commands.terminal import progress_line, say
 from dynamics import gene_states, read, roles
 from dynamics.errors import DataError, FileError, SettingsError
 from jobs import remote, sandbox
@@ -60,6 +60,7 @@ def opened(path: Path) -> "AnnData":
 def opened_with_model(options: argparse.Namespace) -> tuple:
     """Open data and model, and make sure that they fit."""
     model = checkpoint.load(options.model)
+    say(options, *(f"warning: {one}" for one in model.summary["warnings"]))
     adata = opened(options.file)
     if model.rep == gene_states.REP:
         gene_states.with_gene_states(adata, roles.detect(adata))

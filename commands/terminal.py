@@ -12,6 +12,7 @@ from typing import IO
 
 from dynamics.field import Progress
 from dynamics.findings import printable
+from jobs import logs
 from jobs.workspace import default_home
 
 BAR = 24
@@ -24,7 +25,7 @@ class Log(RotatingFileHandler):
 
     def __init__(self) -> None:
         super().__init__(place(), maxBytes=LOG_BYTES, backupCount=1, delay=True)
-        self.setFormatter(logging.Formatter("%(asctime)s %(name)s: %(message)s"))
+        self.setFormatter(logs.Text(logs.PLAIN))
 
     def _open(self) -> IO[str]:
         Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -71,7 +72,7 @@ def show(options: argparse.Namespace, content: Mapping, lines: Sequence[str]) ->
 
 def say(options: argparse.Namespace, *lines: str) -> None:
     """Print to standard output, unless it is kept for JSON or for silence."""
-    if not options.quiet and options.json != "-":
+    if lines and not options.quiet and options.json != "-":
         parts = [part for line in lines for part in line.split("\n")]
         print(*map(printable, parts), sep="\n")
 

@@ -14,7 +14,7 @@ from dynamics.errors import DataError, Stopped
 from dynamics.field import Progress, no_progress
 from dynamics.neighbours import nearest_among
 from dynamics.potential_fit import edges
-from dynamics.velocity import check_width
+from dynamics.velocity import check_finite, check_width
 
 if TYPE_CHECKING:
     from dynamics.basis import StateBasis
@@ -307,6 +307,7 @@ class _Search:
         m, _, dim = ways.shape
         given, unit = torch.from_numpy(ways.copy()), self.spread
         with torch.no_grad():
+            check_finite(drift(_middles(given)).numpy())
             far = given.diff(dim=1).norm(dim=2) * drift(_middles(given)).norm(dim=1).reshape(m, -1)
             scale = torch.clamp(far.sum(dim=1), min=torch.finfo(torch.float32).tiny)
         leash = self._leash(ways)

@@ -144,7 +144,7 @@ def movement(snapshots: "Snapshots", *, field: "VelocityField | None" = None, se
     rng = np.random.default_rng(seed)
     if field is not None:
         rows = _sample(np.arange(snapshots.n_cells), MOST_SCORED, rng)
-        velocity = evaluate(field, snapshots.times[rows], snapshots.states[rows])
+        velocity = evaluate(field, snapshots.times[rows], snapshots.states[rows], measured=False)
         return _motion(velocity, np.ones(len(rows)), "learned motion")
     n_steps = snapshots.n_times - 1
     most = int(min(MOST_PAIRED, max(50, np.sqrt(MOST_ENTRIES / n_steps))))

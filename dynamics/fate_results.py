@@ -130,9 +130,10 @@ def by_cell(
 def csv(table: pd.DataFrame) -> str:
     """Return a table as CSV that is safe to open in a spreadsheet: no text is taken for a formula."""
     safe = table.copy()
-    for place, column in enumerate(safe.columns):
-        if not pd.api.types.is_numeric_dtype(safe[column]):
-            safe.isetitem(place, safe[column].map(as_text))
+    for place in range(safe.shape[1]):
+        column = safe.iloc[:, place]
+        if not pd.api.types.is_numeric_dtype(column):
+            safe.isetitem(place, column.astype(object).map(as_text))
     safe.columns = [as_text(column) for column in safe.columns]
     return safe.to_csv(index=False, float_format="%.6g", lineterminator=LINE_END)
 

@@ -40,10 +40,12 @@ class Site:
     once: int | None
     passed: int = 0
 
-    def kind(self) -> str | None:
-        """Return the fault of this pass, or None."""
+    def kind(self, only: str | None = None) -> str | None:
+        """Return the fault of this pass, or None; `only` one kind where another makes no sense."""
         self.passed += 1
         fires = self.passed == self.once if self.once else self.rng.random() < FIRES
+        if only:
+            return only if fires else None
         kinds = (*KINDS.get(self.name, USUAL_KINDS), *(("torn",) if self.name == "write" else ()))
         return self.rng.choice(kinds) if fires else None
 
@@ -72,15 +74,17 @@ def use(seed: str | None) -> None:
     _plan = None if seed is None else Plan(seed)
 
 
-def at(site: str, *, as_error: type[Exception] = OSError) -> None:
+def at(site: str, *, as_error: type[Exception] = OSError, only: str | None = None) -> None:
     """Pass a named place: nothing, an error of the disk, or the end of the process by a kill.
 
     Parameters
     ----------
     as_error
         What the layer at this place raises where the disk fails.
+    only
+        The one kind of fault that makes sense here.
     """
-    if _plan is not None and (kind := _drawn(site)):
+    if _plan is not None and (kind := _drawn(site, only)):
         _strike(kind, site, as_error)
 
 
@@ -93,9 +97,9 @@ def write(file: BinaryIO, content: bytes) -> None:
     file.write(content)
 
 
-def _drawn(site: str) -> str | None:
+def _drawn(site: str, only: str | None = None) -> str | None:
     place = _plan.sites.get(site)
-    return place.kind() if place else None
+    return place.kind(only) if place else None
 
 
 def _strike(kind: str, site: str, as_error: type[Exception]) -> None:

@@ -136,7 +136,7 @@ def _of_one(velocity: "VelocityField", t: float, cells: np.ndarray, n_seeds: int
         return np.empty((0, velocity.dim), np.float32), 0
     seeds = cells[_slow_and_apart(cells, speed, n_seeds)]
     x = _descended(velocity, t, seeds, longest=LONGEST * spread)
-    still = np.linalg.norm(evaluate(velocity, t, x), axis=1) < STILL * usual
+    still = np.linalg.norm(evaluate(velocity, t, x, measured=False), axis=1) < STILL * usual
     found = _distinct(x[still], SAME * spread)
     near = _distance(cells, found) <= FAR
     return found[near], int((~near).sum())
@@ -161,7 +161,7 @@ def _descended(velocity: "VelocityField", t: float, x: np.ndarray, *, longest: f
             break
         step = _step(jacobians(velocity, t, x[going]), v[going], damping[going], longest=longest)
         ahead = (x[going] + step).astype(np.float32)
-        then = evaluate(velocity, t, ahead).astype(np.float64)
+        then = evaluate(velocity, t, ahead, measured=False).astype(np.float64)
         better = np.linalg.norm(then, axis=1) < np.linalg.norm(v[going], axis=1)
         x[going[better]], v[going[better]] = ahead[better], then[better]
         damping[going] = np.where(better, damping[going] / 3, damping[going] * 4)

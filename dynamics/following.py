@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,8 +20,33 @@ STEPS_IN_ALL = 80
 
 MOST_STEPS = 20_000
 
+SECONDS = 600.0
+"""Time that following cells may take, unless another limit is given."""
+
 BOX = 3.0
 """Cells are given up where they leave a box this many times as wide as the data."""
+
+
+class Watch:
+    """Stops the following of cells that takes too long, with a word on how far it came.
+
+    It never changes a result: what ends in time is the same on a fast and on a slow machine.
+    """
+
+    def __init__(self, seconds: float, n_cells: int, unit: str = "") -> None:
+        self.seconds, self.n_cells, self.unit = seconds, n_cells, unit
+        self.done = 0
+        self._until = monotonic() + seconds
+
+    def __call__(self, t: float) -> None:
+        """Go on, or raise IntegrationError where the time is over."""
+        if monotonic() > self._until:
+            raise IntegrationError(
+                f"Following the cells took longer than {self.seconds:g} s and was stopped: {self.done:,} of "
+                f"{self.n_cells:,} cells were done, and the next ones had come to t = "
+                f"{f'{float(t):.4g} {self.unit}'.strip()}. Follow fewer cells, a shorter span of time, or "
+                "with fixed steps."
+            )
 
 
 def checked(
@@ -78,15 +104,25 @@ def grid_between(low: float, high: float, breaks: np.ndarray, *, steps: int) -> 
     return np.concatenate([*parts, [high]])
 
 
-def box_around(x0: np.ndarray, support: "Placement | None") -> tuple[np.ndarray, np.ndarray]:
-    """Return the corners of the box out of which cells are given up; infinite when the data are not known."""
-    if support is None:
+def box_around(
+    x0: np.ndarray, support: "Placement | None", field: "VelocityField | None" = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the corners of the box out of which cells are given up; infinite when the data are not known.
+
+    It lies around the cells of `support`, else around those that a model was trained on.
+    """
+    low, high = (
+        (getattr(field, "low", None), getattr(field, "high", None))
+        if support is None
+        else (support.lower, support.upper)
+    )
+    if low is None or high is None:
         return np.full(x0.shape[1], -np.inf, np.float32), np.full(x0.shape[1], np.inf, np.float32)
-    width = support.upper - support.lower
+    width = high - low
     half = BOX / 2 * np.maximum(width, 0.1 * width.max())
-    middle = (support.upper + support.lower) / 2
+    middle = (high + low) / 2
     corners = np.concatenate([[middle - half, middle + half], x0[np.isfinite(x0).all(axis=1)]])
-    return corners.min(axis=0), corners.max(axis=0)
+    return corners.min(axis=0).astype(np.float32), corners.max(axis=0).astype(np.float32)
 
 
 def alive(states: np.ndarray, box: tuple[np.ndarray, np.ndarray]) -> np.ndarray:

@@ -16,6 +16,8 @@ from torchdiffeq import odeint
 from dynamics.errors import IntegrationError, Stopped
 from dynamics.field import Progress, no_progress
 from dynamics.following import (
+    SECONDS,
+    Watch,
     alive,
     box_around,
     check_steps,
@@ -42,12 +44,13 @@ CHUNK_BYTES = 256 * 2**20
 
 @dataclass(frozen=True)
 class _Solver:
-    """How to solve: the scheme, the fixed grid and, for an adaptive one, its tolerances and limit."""
+    """How to solve: the scheme, the fixed grid, for an adaptive one its tolerances, and the limits."""
 
     method: str
     grid: np.ndarray
     rtol: float
     max_steps: int
+    watch: Watch
 
 
 class _TooManySteps(Exception):
@@ -65,6 +68,7 @@ def integrate(
     support: "Placement | None" = None,
     rtol: float = 1e-5,
     max_steps: int = 1000,
+    seconds: float = SECONDS,
     unit: str = "",
     progress: Progress = no_progress,
 ) -> Trajectories:
@@ -91,14 +95,16 @@ def integrate(
     max_steps
         Steps that "dopri5" may take for a group of cells; groups that need more are done with fixed steps,
         and this is said in the notes.
+    seconds
+        Time that the work may take.
     unit
         Name of the unit of time, for messages.
 
     Raises
     ------
     IntegrationError
-        The times are not strictly rising or falling, no cell is given, the method is unknown, or more than
-        20,000 steps would be needed.
+        The times are not strictly rising or falling, no cell is given, the method is unknown, more than
+        20,000 steps would be needed, or the work takes longer than `seconds`.
     Stopped
         `progress` returned False.
 
@@ -110,8 +116,9 @@ def integrate(
     x0, times = checked(field, x0, times)
     if method not in METHODS:
         raise IntegrationError(f"There is no method “{method}”; choose one of {', '.join(METHODS)}.")
-    solver = _Solver(method, _grid(field, times, step=step, breaks=breaks), rtol, max_steps)
-    low, high = box_around(x0, support)
+    watch = Watch(seconds, len(x0), unit)
+    solver = _Solver(method, _grid(field, times, step=step, breaks=breaks), rtol, max_steps, watch)
+    box = box_around(x0, support, field)
     states = np.full((len(times), *x0.shape), np.nan, dtype=np.float32)
     states[0] = x0
     known = np.flatnonzero(np.isfinite(x0).all(axis=1))
@@ -122,7 +129,8 @@ def integrate(
             if not progress(first / max(len(known), 1), f"following {len(known):,} cells"):
                 raise Stopped
             rows = known[first : first + chunk]
-            states[:, rows] = _followed(field, x0[rows], times, solver=solver, box=(low, high), fallen=fallen)
+            states[:, rows] = _followed(field, x0[rows], times, solver=solver, box=box, fallen=fallen)
+            watch.done += len(rows)
     notes = _notes(fallen, max_steps)
     fixed = method == "rk4" and len(times) > 1
     step = float(np.abs(np.diff(solver.grid)).max()) if fixed else 0.0
@@ -186,7 +194,7 @@ def _followed(
             fallen.append(len(x0))
     elif solver.method == "dopri5":
         fallen.append(len(x0))
-    return _fixed(field, x0, times, grid=solver.grid, box=box)
+    return _fixed(field, x0, times, solver=solver, box=box)
 
 
 def _notes(fallen: list[int], max_steps: int) -> tuple[str, ...]:
@@ -201,13 +209,14 @@ def _notes(fallen: list[int], max_steps: int) -> tuple[str, ...]:
 class _Recorder:
     """A velocity field that keeps the state and the velocity at which each fixed step begins."""
 
-    def __init__(self, field: "VelocityField") -> None:
-        self._field = field
+    def __init__(self, field: "VelocityField", watch: Watch) -> None:
+        self._field, self._watch = field, watch
         self._begins = False
         self.states: list[torch.Tensor] = []
         self.velocities: list[torch.Tensor] = []
 
     def callback_step(self, t0: torch.Tensor, y0: torch.Tensor, dt: torch.Tensor) -> None:
+        self._watch(t0)
         self.states.append(y0)
         self._begins = True
 
@@ -224,10 +233,10 @@ def _fixed(
     x0: np.ndarray,
     times: np.ndarray,
     *,
-    grid: np.ndarray,
+    solver: _Solver,
     box: tuple[np.ndarray, np.ndarray],
 ) -> np.ndarray:
-    recorder = _Recorder(field)
+    recorder, grid = _Recorder(field, solver.watch), solver.grid
     steps = torch.from_numpy(grid)
     with torch.no_grad():
         end = odeint(
@@ -280,6 +289,7 @@ def _adaptive(
 
     def velocity(t: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         nonlocal left
+        solver.watch(t)
         left -= 1
         if left < 0:
             raise _TooManySteps
@@ -308,5 +318,6 @@ def _scale(field: "VelocityField", x0: np.ndarray, times: np.ndarray) -> float:
     """Return a length of the motion: the spread of the cells, or how far they would go."""
     with torch.no_grad():
         v = field(torch.tensor(times[0], dtype=torch.float32), torch.from_numpy(x0)).numpy()
-    moved = float(np.sqrt(np.mean(np.nan_to_num(v, posinf=0, neginf=0) ** 2))) * abs(times[-1] - times[0])
+    v = np.nan_to_num(v.astype(np.float64), posinf=0, neginf=0)
+    moved = float(np.sqrt(np.mean(v**2))) * abs(times[-1] - times[0])
     return max(float(x0.std(axis=0).mean()), min(moved, float(np.abs(x0).max()) + 1.0), 1e-30)

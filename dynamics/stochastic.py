@@ -10,6 +10,8 @@ import torch
 from dynamics.errors import IntegrationError, ModelError, Stopped
 from dynamics.field import Progress, no_progress
 from dynamics.following import (
+    SECONDS,
+    Watch,
     alive,
     box_around,
     check_steps,
@@ -59,6 +61,7 @@ def simulate(
     seed: int,
     substeps: int = STEPS_PER_INTERVAL,
     support: "Placement | None" = None,
+    seconds: float = SECONDS,
     unit: str = "",
     progress: Progress = no_progress,
 ) -> Trajectories:
@@ -80,13 +83,16 @@ def simulate(
         Steps from one measured time to the next.
     support
         The measured cells: marks states off the data, gives up those far out, adds places on the map.
+    seconds
+        Time that the work may take.
 
     Raises
     ------
     ModelError
         The model has no noise.
     IntegrationError
-        The times are not strictly rising or falling, no cell is given, or there are too many steps.
+        The times are not strictly rising or falling, no cell is given, there are too many steps, or the work
+        takes longer than `seconds`.
     Stopped
         `progress` returned False.
 
@@ -105,7 +111,7 @@ def simulate(
     if substeps < 1:
         raise IntegrationError(f"{substeps} steps between measured times: at least 1 is needed.")
     grid = _grid(field, times, substeps)
-    box = box_around(x0, support)
+    box, watch = box_around(x0, support, field), Watch(seconds, len(x0), unit)
     states = np.full((len(times), *x0.shape), np.nan, np.float32)
     states[0] = x0
     known = np.flatnonzero(np.isfinite(x0).all(axis=1))
@@ -114,10 +120,12 @@ def simulate(
         rng = np.random.default_rng([seed, number])
 
         def report(done: float, first: int = first, size: int = len(rows)) -> bool:
+            watch(float(grid[round(done * (len(grid) - 1))]))
             return progress((first + done * size) / len(known), f"following {len(known):,} cells with chance")
 
         found = _walk(field, x0[rows], grid, times, rng=rng, report=report)
         states[:, rows] = np.where(alive(found, box)[:, :, None], found, np.nan)
+        watch.done += len(rows)
     step = float(np.abs(np.diff(grid)).max()) if len(times) > 1 else 0.0
     return described(
         states,

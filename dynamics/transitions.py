@@ -16,7 +16,7 @@ from dynamics.errors import DataError, SettingsError, Stopped
 from dynamics.field import Progress, no_progress
 from dynamics.integrate import integrate
 from dynamics.projection import MARGIN, OWN_QUANTILE, TREE_DIMS
-from dynamics.velocity import check_width, evaluate
+from dynamics.velocity import check_width, evaluate, sound
 
 if TYPE_CHECKING:
     from dynamics.field import VelocityField
@@ -288,7 +288,7 @@ def _chain(
         if weight is not None:
             known = np.clip(np.nan_to_num(weight, nan=1.0), np.exp(-MOST_LOG), np.exp(MOST_LOG))
             weights.append(around @ known.astype(np.float64))
-    velocity = evaluate(velocity_field, times[-1], snapshots.states[rows[-1]])
+    velocity = evaluate(velocity_field, times[-1], snapshots.states[rows[-1]], measured=False)
     return Transitions(
         rows=rows,
         around=tuple(landing.around for landing in landings),
@@ -318,6 +318,7 @@ def _followed(
 def _along_velocity(landing: Landing, velocity: np.ndarray) -> sparse.csr_matrix:
     """Return the chain inside one snapshot, sparse (n, n): to the neighbours that the velocity points to."""
     cells, n = landing.cells.astype(np.float64), len(landing.cells)
+    velocity = np.where(sound(velocity)[:, None], velocity, 0).astype(np.float64)  # else: to any neighbour
     if n < 2:
         return sparse.identity(n, format="csr")
     near = landing.neighbours

@@ -1,12 +1,13 @@
 """`python -m jobs`: the job service as a process of its own."""
 
 import argparse
-import logging
 import os
 import sys
 from pathlib import Path
 
 from dynamics.errors import DynamicsError
+from jobs import logs
+from jobs.journal import NO_ROOM
 from jobs.service import serve
 
 WARM_VARIABLE = "DRIFTSCOPE_WARM"
@@ -31,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--idle", type=float, default=60.0, metavar="SECONDS", help="end when unused for so long; 0: never"
     )
     given = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logs.begin()
     try:
         serve(
             given.home.absolute(),
@@ -43,6 +44,11 @@ def main(arguments: list[str] | None = None) -> int:
         )
     except DynamicsError as error:
         sys.stderr.write(f"error: {error}\n")
+        return 2
+    except OSError as error:
+        sys.stderr.write(
+            f"error: The folder {given.home} cannot be used ({error.strerror or error}). {NO_ROOM}\n"
+        )
         return 2
     return 0
 

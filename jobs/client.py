@@ -3,16 +3,16 @@
 import logging
 import os
 import shutil
-import sqlite3
 import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from dynamics.disk import make_folder
 from dynamics.errors import JobError
-from jobs import people, process, quotas, tasks
-from jobs.journal import AT_WORK, OVER, WAITING, Journal
+from jobs import outputs, people, process, quotas, tasks
+from jobs.journal import AT_WORK, NO_ROOM, OVER, WAITING, Journal
 from jobs.workspace import new_id
 
 BEAT_S = 5.0
@@ -117,27 +117,34 @@ class Jobs:
             message says which tasks, how much room, how many jobs.
         """
         known = tasks.find(task)
-        self.check()
+        self.check(n_bytes=outputs.expected(self.workspace, task, params))
         id = new_id()
-        self.folder(id).mkdir(parents=True, mode=0o700)
         about = {"params": params, "dataset": dataset, "hidden": hidden, "owner": self.owner}
         most = quotas.from_environment().jobs if self.owner else None
-        if not self.journal.add(id, task=task, title=title or known.title, most=most, **about):
-            shutil.rmtree(self.folder(id))
+        added = False
+        try:
+            make_folder(self.folder(id), mode=0o700)
+            added = self.journal.add(id, task=task, title=title or known.title, most=most, **about)
+        except OSError as error:
+            raise JobError(f"The job cannot be put down ({error.strerror}). {NO_ROOM}") from error
+        finally:
+            if not added:
+                shutil.rmtree(self.folder(id), ignore_errors=True)
+        if not added:
             raise JobError(quotas.too_many(len(self.active()), 1))
         return id
 
-    def check(self, n_jobs: int = 1) -> None:
-        """Make sure that there is room for so many further jobs.
+    def check(self, n_jobs: int = 1, *, n_bytes: int = 0) -> None:
+        """Make sure that there is room for so many further jobs, which write so many bytes.
 
         Raises
         ------
         JobError
             There is not; the message says what was found, the limit, and what to do.
         """
-        quotas.check_disk(self.workspace)
         if self.owner:
             quotas.check_share(self.workspace, n_active=len(self.active()), n_jobs=n_jobs)
+        quotas.check_room(self.workspace, n_bytes, what="What this job writes")
 
     def folder(self, id: str) -> Path:
         """Return the folder of a job: its log, its checkpoint."""
@@ -182,7 +189,7 @@ class Jobs:
             The job is not over, or it is done.
         """
         job = self.get(id)
-        self.check()
+        self.check(n_bytes=outputs.expected(self.workspace, job.task, job.params))
         if not job.resumable or not again(self.journal, id, resumed=0):
             raise JobError(f"Only a job that did not finish can go on; “{job.title}” is {job.state}.")
 
@@ -356,7 +363,7 @@ class Presence:
             try:
                 jobs.journal.touch(self._name)
                 alive = ensure_service(self.home, self.scheduler, options=self.options).alive
-            except (OSError, sqlite3.Error) as error:  # such as a full disk: better luck next time
+            except (OSError, JobError) as error:  # such as a full disk: better luck next time
                 logging.getLogger(__name__).warning("The job service could not be looked after: %s", error)
                 alive = False
             pause_s = BEAT_S if alive else min(2 * pause_s, 60.0)

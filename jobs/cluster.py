@@ -19,6 +19,8 @@ from dynamics.errors import JobError
 MOST_WORKERS = 4
 MEMORY_SHARE = 0.8
 MEMORY_TOPIC = "worker-restart-memory"
+JOBS_FIRST = 10
+"""A job goes before the pieces of another one that wait for the same worker."""
 CONNECT_S = 20
 RECONNECT_S = 3
 QUIET = {
@@ -130,15 +132,23 @@ class Cluster:
     ) -> distributed.Future:
         """Run a function on one worker, next in its queue."""
         return self.client.submit(
-            function, *args, workers=[worker], allow_other_workers=False, pure=False, retries=0, **kwargs
+            function,
+            *args,
+            workers=[worker],
+            allow_other_workers=False,
+            pure=False,
+            retries=0,
+            priority=JOBS_FIRST,
+            **kwargs,
         )
 
-    def tell(self, worker: str, function: Callable, /, *args: object) -> None:
-        """Run a function on one worker at once, beside its job, and do not wait for it."""
+    def tell(self, worker: str | None, function: Callable, /, *args: object) -> None:
+        """Run a function on one worker, or on all, at once, beside their jobs, and do not wait for it."""
+        workers = None if worker is None else [worker]
 
         def ask() -> None:
             try:
-                self.client.run(function, *args, workers=[worker], on_error="ignore")
+                self.client.run(function, *args, workers=workers, on_error="ignore")
             except (OSError, distributed.CancelledError, ValueError) as error:
                 log.info("Worker %s did not listen: %s", worker, error)
 

@@ -5,7 +5,7 @@ up with whatever lies in memory, one that unpacks to more takes any amount of it
 """
 
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -111,15 +111,8 @@ class _Blocks:
     def _unpacks(self, stored: bytes, mask: int) -> bool:
         """Whether a block unpacks to the right number of bytes."""
         used = [code for k, code in enumerate(self.filters) if not mask >> k & 1]
-        expected: int | None = self.n_bytes
-        sizes = []  # what each filter, when undone, must give; None after compression, where nobody knows
-        for code in used:
-            sizes.append(expected)
-            if expected is not None:
-                expected += CHECKSUM_BYTES if code == h5z.FILTER_FLETCHER32 else 0
-            expected = None if code in (h5z.FILTER_DEFLATE, LZF) else expected
         data: bytes | memoryview = memoryview(stored)
-        for code, size in reversed(list(zip(used, sizes, strict=True))):
+        for code, size in reversed(list(zip(used, self._sizes(used), strict=True))):
             if code == LZF:
                 return lzf.length(data, size) == size  # nothing but shuffling comes before it
             data = self._undone(code, data, size)
@@ -134,6 +127,16 @@ class _Blocks:
         if code == h5z.FILTER_DEFLATE:
             return inflated(data, size)
         return _unshuffled(data, self.width) if size is None else data
+
+    def _sizes(self, used: Sequence[int]) -> Iterator[int | None]:
+        """What each filter, when undone, must give; None after compression, where nobody knows."""
+        expected: int | None = self.n_bytes
+        for code in used:
+            yield expected
+            if code in (h5z.FILTER_DEFLATE, LZF):
+                expected = None
+            elif code == h5z.FILTER_FLETCHER32 and expected is not None:
+                expected += CHECKSUM_BYTES
 
 
 def _unshuffled(data: bytes | memoryview, width: int) -> bytes:
@@ -161,23 +164,18 @@ def _damage(dataset: h5d.DatasetID) -> str:
         return "it has no values and no size"
     if not count or layout.get_layout() == h5d.COMPACT:
         return ""
-    if _has_gaps(dataset, layout) and not _is_filled(layout):
-        return "its values were never written"
+    if not dataset.get_storage_size():
+        return "" if _is_filled(layout) else "its values were never written"
     if layout.get_layout() != h5d.CHUNKED:
         return ""
     filters = tuple(layout.get_filter(k)[0] for k in range(layout.get_nfilters()))
     pointer = 8 + h5i.get_file_id(dataset).get_create_plist().get_sizes()[0]
     width = kinds.stored_size(dataset.get_type(), pointer)
     blocks = _Blocks(prod(layout.get_chunk()) * width, filters, width)
-    infos: list[Any] = []
-    expected = kinds.n_chunks(dataset, layout.get_chunk())
-
-    def remember(info: Any) -> bool | None:
-        infos.append(info)
-        return len(infos) > expected or None  # an index may lead round in circles
-
     try:
-        dataset.chunk_iter(remember)
+        infos, expected = _listed(dataset, layout.get_chunk())
+        if len(infos) < expected and not _is_filled(layout):
+            return "some of its values were never written"
         if len(infos) > expected:
             return "some of its blocks are listed more than once"
         return next((wrong for info in infos if (wrong := blocks.damage(dataset, info))), "")
@@ -185,20 +183,17 @@ def _damage(dataset: h5d.DatasetID) -> str:
         return "one of its blocks cannot be read"
 
 
-def _has_gaps(dataset: h5d.DatasetID, layout: h5py.h5p.PropDCID) -> bool:
-    """Whether some values of an array have no place in the file."""
-    if not dataset.get_storage_size():
-        return True
-    if layout.get_layout() != h5d.CHUNKED:
-        return False
-    n_blocks = prod(-(-n // block) for n, block in zip(dataset.shape, layout.get_chunk(), strict=True))
-    return dataset.get_num_chunks() < n_blocks
+def _listed(dataset: h5d.DatasetID, chunk: tuple[int, ...]) -> tuple[list[Any], int]:
+    """The blocks of an array that its index lists, and how many there should be at most."""
+    infos: list[Any] = []
+    expected = kinds.n_chunks(dataset, chunk)
 
+    def remember(info: Any) -> bool | None:
+        infos.append(info)
+        return len(infos) > expected or None  # an index may lead round in circles
 
-def _is_filled(layout: h5py.h5p.PropDCID) -> bool:
-    """Whether values that were never written read as a known filler and not as whatever lies in memory."""
-    is_known = layout.fill_value_defined() != h5d.FILL_VALUE_UNDEFINED
-    return is_known and layout.get_fill_time() != h5d.FILL_TIME_NEVER
+    dataset.chunk_iter(remember)
+    return infos, expected
 
 
 def _text_bytes(dataset: h5d.DatasetID, most: int) -> int:
@@ -228,6 +223,12 @@ def n_text_bytes(values: np.ndarray) -> int:
     return sum(one.nbytes if isinstance(one, np.ndarray) else len(one or b"") for one in values.ravel())
 
 
+def _is_filled(layout: h5py.h5p.PropDCID) -> bool:
+    """Whether values that were never written read as a known filler and not as whatever lies in memory."""
+    is_known = layout.fill_value_defined() != h5d.FILL_VALUE_UNDEFINED
+    return is_known and layout.get_fill_time() != h5d.FILL_TIME_NEVER
+
+
 def text(value: object) -> str:
     """An attribute as text."""
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
@@ -254,8 +255,9 @@ def form(group: h5g.GroupID) -> str:
 
 def is_matrix(group: h5g.GroupID, names: set[bytes]) -> bool:
     """Whether a group says that it is, or is laid out as, a sparse matrix."""
-    is_alike = {b"data", b"indices", b"indptr"} <= names
-    return bool(form(group)) or (is_alike and said(group, b"encoding-type") not in ("", "dict"))
+    return bool(form(group)) or (
+        {b"data", b"indices", b"indptr"} <= names and said(group, b"encoding-type") not in ("", "dict")
+    )
 
 
 class Matrix:
@@ -286,8 +288,11 @@ class Matrix:
         """Rows or columns that `indptr` counts, and those that `indices` point to."""
         shapes = [self.group.attrs[name] for name in ("shape", "h5sparse_shape") if name in self.group.attrs]
         found = np.asarray(shapes[0] if shapes else ())
-        is_plain = found.shape == (2,) and found.dtype.kind in "iuf"  # R writes them as fractions
-        if not is_plain or not np.all((found >= 0) & (found % 1 == 0)):
+        if (
+            found.shape != (2,)
+            or found.dtype.kind not in "iuf"
+            or not np.all((found >= 0) & (found % 1 == 0))
+        ):
             self._refuse("does not say how many rows and columns it has")
         layout = form(self.group.id)
         if not all(np.array_equal(found, shape) for shape in shapes) or "/" in layout:

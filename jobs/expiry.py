@@ -1,13 +1,12 @@
 """How long unused work is kept on a shared server: a notice first, then the trash, then it is gone."""
 
 import os
-import shutil
 import time
 from pathlib import Path
 
 from jobs import people, quotas
 from jobs.client import Jobs
-from jobs.workspace import Dataset, ModelEntry, Workspace
+from jobs.workspace import Dataset, ModelEntry, Workspace, discard
 
 TOUCH_S = 3600.0
 
@@ -46,7 +45,7 @@ def empty_trash(workspace: Path, *, before: float) -> int:
     """Remove what was put into the trash before a moment (seconds since 1970); return how many things."""
     old = [path for path in (workspace / "trash").iterdir() if path.stat().st_ctime < before]
     for path in old:
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        discard(path)
     return len(old)
 
 

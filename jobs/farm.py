@@ -9,6 +9,8 @@ from typing import Any
 
 import distributed
 
+from dynamics.errors import JobError
+from jobs import pieces
 from jobs.cluster import Cluster
 from jobs.remote import connected
 
@@ -80,13 +82,30 @@ def _results(
     """
     data = {id(call[0]): call[0] for call in calls}
     sent = {key: client.scatter(one, broadcast=True, hash=False) for key, one in data.items()}
-    futures = [client.submit(function, sent[id(call[0])], *call[1:], pure=False) for call in calls]
+    batch = pieces.new_batch()
+    futures = [
+        client.submit(pieces.do, batch, function, sent[id(call[0])], *call[1:], pure=False) for call in calls
+    ]
     try:
         for future in futures:
             while alive is not None and not future.done():
                 alive()
                 time.sleep(PAUSE_S)
-            yield future.result()
+            yield _result(future)
+    except BaseException:
+        if batch is not None:
+            pieces.drop(batch)  # this worker; it waits for its own pieces, others hear it from the service
+        raise
     finally:
         for future in futures:
             future.cancel(force=True)
+
+
+def _result(future: distributed.Future) -> Any:
+    try:
+        return future.result()
+    except distributed.scheduler.KilledWorker:
+        raise JobError(
+            "A worker ended while it did a part of this job, often for want of memory. Start it again; if "
+            "that happens twice, try fewer cells or genes, or a machine with more memory."
+        ) from None

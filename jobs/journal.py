@@ -4,7 +4,9 @@ It is also the only channel between the pages and the job service: a page adds a
 the service reads and writes. Each change is a transaction flushed to disk.
 """
 
+import errno
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,67 +15,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dynamics import faults
+from dynamics.disk import make_folder
 from dynamics.errors import JobError
 from jobs import turns
+from jobs.journal_layout import MIGRATIONS
 
 BUSY_S = 10.0
+NO_ROOM = (
+    "Make room on the disk, and let the account that runs Driftscope write to the folder; then try again."
+)
 HISTORY_SHOWN = 5000
 WAITING = ("queued",)
 AT_WORK = ("running", "stopping")
 OVER = ("done", "failed", "stopped", "interrupted")
-
-MIGRATIONS = (
-    """
-    CREATE TABLE jobs (
-        number INTEGER PRIMARY KEY AUTOINCREMENT,
-        id TEXT NOT NULL UNIQUE,
-        task TEXT NOT NULL,
-        title TEXT NOT NULL,
-        params TEXT NOT NULL,
-        dataset TEXT,
-        hidden INTEGER NOT NULL DEFAULT 0,
-        state TEXT NOT NULL DEFAULT 'queued',
-        attempt INTEGER NOT NULL DEFAULT 0,
-        resumed INTEGER NOT NULL DEFAULT 0,
-        fraction REAL NOT NULL DEFAULT 0,
-        first_fraction REAL,
-        message TEXT NOT NULL DEFAULT '',
-        created REAL NOT NULL,
-        queued REAL NOT NULL,
-        started REAL,
-        updated REAL NOT NULL,
-        finished REAL,
-        error TEXT,
-        result TEXT
-    );
-    CREATE INDEX jobs_by_state ON jobs (state, hidden, queued);
-    CREATE INDEX jobs_by_dataset ON jobs (dataset, created);
-    CREATE TABLE history (
-        job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
-        number INTEGER PRIMARY KEY AUTOINCREMENT,
-        figures TEXT NOT NULL
-    );
-    CREATE INDEX history_by_job ON history (job, number);
-    CREATE TABLE service (
-        one INTEGER PRIMARY KEY CHECK (one = 1),
-        pid INTEGER NOT NULL,
-        started REAL NOT NULL,
-        beat REAL NOT NULL,
-        warm INTEGER NOT NULL,
-        workers INTEGER NOT NULL,
-        memory_gb REAL,
-        scheduler TEXT,
-        message TEXT NOT NULL
-    );
-    CREATE TABLE clients (name TEXT PRIMARY KEY, beat REAL NOT NULL);
-    """,
-    """
-    ALTER TABLE jobs ADD COLUMN owner TEXT NOT NULL DEFAULT '';
-    CREATE INDEX jobs_by_owner ON jobs (owner, state);
-    CREATE TABLE turns (owner TEXT PRIMARY KEY, served INTEGER NOT NULL);
-    """,
-)
-"""One script for each version of the layout; the file says in `user_version` how many were applied."""
 
 
 class Asked(NamedTuple):
@@ -84,19 +38,22 @@ class Asked(NamedTuple):
     stopping: frozenset[str]
 
 
+class JournalError(JobError):
+    """The journal cannot be read or written now; what it holds is safe, and later it may be again."""
+
+
 class Journal:
     """The jobs of one home. Safe to use from several processes and threads at once."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
-            self._migrate()
-        except sqlite3.DatabaseError as error:
-            raise JobError(
-                f"The list of jobs cannot be read ({path.name}: {error}). Move the file {path} away to begin "
-                "a new list; data sets and models are kept elsewhere and stay."
+            make_folder(path.parent, mode=0o700)
+        except OSError as error:
+            raise JournalError(
+                f"The folder {path.parent} cannot be used ({error.strerror}). {NO_ROOM}"
             ) from error
+        self._migrate()
 
     def _migrate(self) -> None:
         with self._connection() as db:
@@ -117,11 +74,22 @@ class Journal:
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
-        with closing(sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None)) as db:
-            db.row_factory = sqlite3.Row
-            db.execute("PRAGMA synchronous=FULL")
-            db.execute("PRAGMA foreign_keys=ON")
-            yield db
+        try:
+            with closing(sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None)) as db:
+                db.row_factory = sqlite3.Row
+                db.execute("PRAGMA synchronous=FULL")
+                db.execute("PRAGMA foreign_keys=ON")
+                yield db
+        except sqlite3.OperationalError as error:
+            raise JournalError(_words(error)) from error
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.IntegrityError):  # our own mistake
+                raise
+            raise JournalError(
+                f"The list of jobs is damaged ({self.path.name}: {error}). Data sets and models are kept "
+                f"elsewhere and are safe. Stop Driftscope, move the files {self.path.name}* in the home "
+                "folder away, and start it again: it begins a new list."
+            ) from error
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -134,6 +102,7 @@ class Journal:
                 raise
             faults.at("journal commit", as_error=sqlite3.OperationalError)
             db.execute("COMMIT")
+            faults.at("journal commit", only="kill")
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -364,6 +333,20 @@ class Journal:
         """Return when somebody last wanted the service, in seconds since 1970; 0 for never."""
         with self._connection() as db:
             return db.execute("SELECT coalesce(max(beat), 0) FROM clients").fetchone()[0]
+
+
+def _words(error: sqlite3.OperationalError) -> str:
+    """Say why the journal cannot be used, and what to do."""
+    name = getattr(error, "sqlite_errorname", "") or ""
+    if name == "SQLITE_FULL" or str(error) == os.strerror(errno.ENOSPC):
+        why = f"The disk is full, so the list of jobs cannot be written. {NO_ROOM}"
+    elif name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
+        why = f"The list of jobs cannot be opened for writing ({error}). {NO_ROOM}"
+    elif name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        why = f"The list of jobs was in use for longer than {BUSY_S:g} seconds. Try again."
+    else:
+        why = f"The list of jobs cannot be used ({error}). Try again; if it stays, have the disk checked."
+    return f"{why} What was saved is safe."
 
 
 def _plain(row: sqlite3.Row) -> dict:

@@ -41,7 +41,8 @@ def check_blocks(dataset: h5d.DatasetID, name: str, *, size: int, largest: int, 
         )
     if kinds.n_chunks(dataset, chunk) > most:
         raise FileError(
-            f"{quoted(name)} is cut into more than {most:,} blocks, too many for a file of its size. {RESAVE}"
+            f"{quoted(name)} is cut into more than {most:,} blocks, which a file of its size cannot hold. "
+            f"{RESAVE}"
         )
 
 

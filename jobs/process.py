@@ -28,10 +28,17 @@ def lock(home: Path) -> Iterator[None]:
     Raises
     ------
     JobError
-        Another service holds it.
+        Another service holds it, or it cannot be written.
     """
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (home / LOCK).open("a+") as file:
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        opened = (home / LOCK).open("a+")
+    except OSError as error:
+        raise JobError(
+            f"The folder {home} cannot be used ({error.strerror}). Make room there, let the account that "
+            "runs Driftscope write to it, or choose another folder with --home."
+        ) from error
+    with opened as file:
         deadline = time.monotonic() + LOCK_S  # somebody who only looks holds it for a moment
         while True:
             try:

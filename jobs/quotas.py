@@ -10,6 +10,9 @@ from jobs import people
 
 ROOM_MB = 200
 DAY_S = 86_400.0
+FREE = (
+    "Delete data sets or models that you do not need, empty the trash under “Your workspace”, then try again."
+)
 
 
 @dataclass(frozen=True)
@@ -73,20 +76,52 @@ def left(workspace: Path) -> int:
     return max(0, from_environment().disk - used(workspace))
 
 
-def check_disk(workspace: Path) -> None:
-    """Make sure that the disk has room for a job.
+def check_room(workspace: Path, n_bytes: int, *, what: str) -> None:
+    """Make sure that what is to be written has room: twice on the disk, once in the person's share.
+
+    Parameters
+    ----------
+    n_bytes
+        Expected size of what is written.
+    what
+        Begins the message, such as "The prepared data".
+
+    Raises
+    ------
+    JobError
+        There is no room; the message says how much is needed and how much there is.
+    """
+    check_disk(workspace, n_bytes)
+    limit, taken = from_environment().disk, used(workspace) if _is_share(workspace) else 0
+    if _is_share(workspace) and taken + n_bytes > limit:
+        raise JobError(
+            f"{what} needs about {_size(n_bytes)}; of your {_size(limit)} on this server "
+            f"{_size(max(0, limit - taken))} are left. {FREE}"
+        )
+
+
+def check_disk(workspace: Path, n_bytes: int = 0) -> None:
+    """Make sure that the disk has room for a job that writes so many bytes: twice that, and some to spare.
 
     Raises
     ------
     JobError
         It has not; the message says how much is free.
     """
-    free = shutil.disk_usage(people.base(workspace)).free / 1e6
-    if free < ROOM_MB:
+    free, needed = shutil.disk_usage(people.base(workspace)).free, 2 * n_bytes + ROOM_MB * 10**6
+    if free < needed:
         raise JobError(
-            f"The server's disk is full: {free:.0f} MB are free, {ROOM_MB} MB are "
-            "needed to start. Delete data sets or models that you do not need, then try again."
+            f"The server's disk is full: {_size(free)} are free, {_size(needed)} are needed to start. Delete "
+            "data sets or models that you do not need, then try again."
         )
+
+
+def _is_share(workspace: Path) -> bool:
+    return people.base(workspace) != workspace
+
+
+def _size(n_bytes: float) -> str:
+    return f"{n_bytes / 1e9:.2f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.0f} MB"
 
 
 def check_share(workspace: Path, *, n_active: int, n_jobs: int) -> None:
@@ -104,8 +139,7 @@ def check_share(workspace: Path, *, n_active: int, n_jobs: int) -> None:
     if taken >= limits.disk:
         raise JobError(
             f"Your workspace takes {taken / 1e9:.2f} GB; this server gives each person "
-            f"{limits.disk / 1e9:.2f} GB. Delete data sets or models that you do not need, empty the trash "
-            "under “Your workspace”, then try again."
+            f"{limits.disk / 1e9:.2f} GB. {FREE}"
         )
 
 

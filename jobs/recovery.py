@@ -22,9 +22,7 @@ def recover(journal: Journal, home: Path, *, at_work: Collection[str] = ()) -> N
     checkpoints go on by themselves, once: a job that takes the service down with it is not tried for ever.
     Those in `at_work` are left alone.
     """
-    for row in journal.rows(states=AT_WORK, hidden=None, limit=1000):
-        if row["id"] not in at_work:
-            _settle(journal, row, worker.read_result(job_folder(home, row)))
+    settle(journal, home, at_work=at_work)
     for row in journal.rows(hidden=True, limit=1000):
         if row["id"] not in at_work:
             journal.change(row["id"], if_in=WAITING, state="stopped")
@@ -33,6 +31,13 @@ def recover(journal: Journal, home: Path, *, at_work: Collection[str] = ()) -> N
         task = tasks.known().get(row["task"])
         if task and task.resumable and not row["resumed"]:
             again(journal, row["id"], resumed=1)
+
+
+def settle(journal: Journal, home: Path, *, at_work: Collection[str]) -> None:
+    """Settle jobs that the journal calls at work though nobody works on them."""
+    for row in journal.rows(states=AT_WORK, hidden=None, limit=1000):
+        if row["id"] not in at_work:
+            _settle(journal, row, worker.read_result(job_folder(home, row)))
 
 
 def _settle(journal: Journal, row: dict, result: dict | None) -> None:

@@ -163,7 +163,8 @@ def _pump(pipe: IO[bytes], lines: "queue.Queue[bytes | None]") -> None:
 def _logged(errors: bytes) -> str:
     """Keep what the child wrote for the log; returns the number under which it is found there."""
     number = secrets.token_hex(3)
-    log.error("reading a file failed, number %s: %s", number, errors.decode("utf-8", "replace"))
+    story = {"error": number, "story": errors.decode("utf-8", "replace")}
+    log.error("Reading a file failed: error %s", number, extra=story)
     return number
 
 
@@ -248,6 +249,7 @@ def _limit(memory: int, seconds: int) -> bool:
     resource.setrlimit(resource.RLIMIT_CPU, (processor, processor + 5))
     try:
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+        resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))  # in place of the worker's own
     except (OSError, ValueError):  # macOS knows the name only
         return False
     return True

@@ -4,27 +4,32 @@ import logging
 import os
 import queue
 import signal
-import sqlite3
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import distributed
 
+from dynamics.disk import make_folder
 from dynamics.errors import JobError
-from jobs import quotas, tasks, warm, worker
+from jobs import endings, leftovers, pieces, quotas, tasks, warm, worker
 from jobs.client import Jobs
 from jobs.cluster import MEMORY_TOPIC, Cluster
-from jobs.journal import AT_WORK, WAITING, Journal
+from jobs.endings import Running
+from jobs.journal import AT_WORK, WAITING, Journal, JournalError
 from jobs.process import JOURNAL, lock
-from jobs.recovery import GO_ON, job_folder, recover
+from jobs.recovery import GO_ON, job_folder, recover, settle
 
 POLL_S = 0.1
 RETRY_S = 1.0
 RECONNECT_S = 5.0
 WORKERS_S = 0.5
 BEAT_S = 2.0
+SWEEP_S = 3600.0
+ASTRAY_S = 2.0
+GRACE_S = 1.2
+"""Seconds that a job has to stop by itself before its worker is ended."""
 STOP_S = 5.0
+"""The same for a job that nobody waits for, and at the end of the service."""
 LOST_S = 3.0
 MOST_ATTEMPTS = 3
 RENEW_S = 10.0
@@ -32,26 +37,6 @@ LEASE_S = 60.0
 PREBUILT = "branching"
 
 log = logging.getLogger(__name__)
-
-
-@dataclass
-class Running:
-    """One job at work."""
-
-    id: str
-    attempt: int
-    folder: Path
-    hidden: bool
-    worker: str
-    future: distributed.Future
-    stop_by: float | None = None
-    lost_since: float | None = None
-    over_memory: bool = False
-
-    @property
-    def token(self) -> str:
-        """Name of this attempt."""
-        return f"{self.id}:{self.attempt}"
 
 
 class Service:
@@ -77,6 +62,7 @@ class Service:
         self._prebuilds = 3 if warm_up and "demo" in tasks.known() else 0
         self._said: tuple = ()
         self._at_once = quotas.from_environment().running
+        self._recovered = False
         self._listen()
 
     def _listen(self) -> None:
@@ -86,19 +72,28 @@ class Service:
 
     def run(self) -> None:
         """Work until told to end, or until nobody needs the service any more."""
-        recover(self.journal, self.home)
         while not self.ending:
             try:
+                self._recover()
                 if self._unused():
                     break
                 self._turn()
-            except sqlite3.OperationalError as error:
-                log.error("The journal cannot be written, trying again: %s", error)
+            except (JournalError, OSError) as error:
+                log.error("The journal or the disk does not answer, trying again: %s", error)
                 time.sleep(RETRY_S)
         self._wind_down()
 
+    def _recover(self) -> None:
+        if not self._recovered:
+            recover(self.journal, self.home)
+            self._recovered = True
+        if self._due("leftovers", SWEEP_S):
+            leftovers.sweep(self.home, self.journal, alone=bool(self.cluster.local))
+
     def _turn(self) -> None:
         self._follow_workers()
+        if self._due("astray", ASTRAY_S):
+            settle(self.journal, self.home, at_work={job.id for job in self.running.values()})
         asked = self.journal.asked()
         self._hear_stops(asked.stopping)
         if asked.waiting or asked.waiting_hidden:
@@ -139,18 +134,20 @@ class Service:
             elif now - (job.lost_since or now) > LOST_S:
                 job.future.cancel()
                 if not self._give_again(job):
-                    self._conclude(job, self._death(job))
+                    self._bury(job)
             else:
                 job.lost_since = job.lost_since or now
 
     def _give_again(self, job: Running) -> bool:
         """Put a job back into the queue whose worker was gone before the job began."""
-        if self.journal.row(job.id)["first_fraction"] is not None or job.attempt >= MOST_ATTEMPTS:
+        if worker.has_begun(job.folder, job.token) or job.attempt >= MOST_ATTEMPTS:
             return False
         waiting = {"state": "queued", "message": "Waiting for a worker"}
         if not self.journal.change(job.id, if_in=("running",), **waiting):
             return False
+        self._workers.discard(job.worker)
         del self.running[job.token]
+        log.info("Job %s is given again: its worker was gone before it began", job.token)
         return True
 
     def _idle(self) -> list[str]:
@@ -179,15 +176,15 @@ class Service:
             # A job that nobody asked for gives way.
             for job in self.running.values():
                 if job.hidden and job.stop_by is None:
-                    self._ask_to_stop(job)
+                    self._ask_to_stop(job, STOP_S)
 
     def _start(self, row: dict, address: str) -> None:
         folder = job_folder(self.home, row)
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        (folder / worker.RESULT).unlink(missing_ok=True)
         try:
+            make_folder(folder, mode=0o700)
+            (folder / worker.RESULT).unlink(missing_ok=True)
             task = tasks.find(row["task"])
-        except JobError as error:
+        except (JobError, OSError) as error:
             self.journal.finish(row["id"], "failed", error=str(error))
             return
         lease_s = None if self.cluster.local else LEASE_S
@@ -203,19 +200,19 @@ class Service:
         now = time.monotonic()
         for job in list(self.running.values()):
             if job.stop_by is None and job.id in stopping:
-                self._ask_to_stop(job)
+                self._ask_to_stop(job, GRACE_S)
             elif job.stop_by is not None and now > job.stop_by:
                 self._end_by_force(job)
 
-    def _ask_to_stop(self, job: Running) -> None:
-        job.stop_by = time.monotonic() + STOP_S
+    def _ask_to_stop(self, job: Running, grace_s: float) -> None:
+        job.stop_by = time.monotonic() + grace_s
         self.cluster.tell(job.worker, worker.stop, job.token)
 
     def _end_by_force(self, job: Running) -> None:
         job.future.cancel()
         self.cluster.end(job.worker)
         self._workers.discard(job.worker)
-        self._note(job, f"Did not stop within {STOP_S:g} s: its worker was ended")
+        self._note(job, "Did not stop by itself: its worker was ended")
         self._conclude(job, {"outcome": "stopped"})
 
     # what comes back
@@ -233,7 +230,7 @@ class Service:
         kind, about = event
         try:
             getattr(self, f"_on_{kind}")(about)
-        except sqlite3.OperationalError:
+        except JournalError:
             if kind == "ended":  # must not get lost
                 self._events.put(event)
             raise
@@ -250,7 +247,8 @@ class Service:
 
     def _on_memory(self, about: dict) -> None:
         for job in self.running.values():
-            job.over_memory |= job.worker == about["worker"]
+            if job.worker == about["worker"]:
+                job.over_memory, job.held_gb = True, about.get("rss", 0) / 1e9
 
     def _on_step(self, about: tuple[str, distributed.Future]) -> None:
         address, future = about
@@ -259,41 +257,12 @@ class Service:
             log.warning("A step of the warm-up failed", exc_info=future.exception())
 
     def _on_ended(self, token: str) -> None:
-        if job := self.running.get(token):
-            self._conclude(job, self._outcome(job))
+        job = self.running.get(token)
+        if job and not (endings.is_death(job) and self._give_again(job)):
+            self._conclude(job, endings.outcome(job, limit_gb=self.cluster.memory_gb))
 
-    def _outcome(self, job: Running) -> dict:
-        """Return how a job ended: what its task says, or what became of its worker."""
-        future = job.future
-        failure = future.exception(timeout=STOP_S) if future.status == "error" else None
-        if isinstance(failure, distributed.scheduler.KilledWorker):
-            return self._death(job)
-        if isinstance(failure, ImportError):
-            words = (
-                f"The worker at {job.worker} cannot load Driftscope ({failure}). Start remote workers in a "
-                "copy of this folder with its environment: PYTHONPATH=FOLDER dask worker ADDRESS."
-            )
-            return {"outcome": "failed", "error": words}
-        if failure is not None:
-            return worker.unexpected(failure)
-        try:
-            return future.result(timeout=STOP_S)
-        except (distributed.CancelledError, distributed.TimeoutError, OSError):
-            return {"outcome": "interrupted", "error": "The connection to the worker was lost." + GO_ON}
-
-    def _death(self, job: Running) -> dict:
-        self._workers.discard(job.worker)
-        limit = f" (limit {self.cluster.memory_gb:.1f} GB)" if self.cluster.memory_gb else ""
-        if job.over_memory:
-            words = f"The job ran out of memory{limit} and was ended; other jobs were not touched."
-            advice = " Try fewer cells or genes, or a machine with more memory."
-        else:
-            words = "The worker process of this job ended unexpectedly: it crashed, or the system ended it"
-            words += f", often for want of memory{limit}."
-            advice = " Start it again; if that happens twice, try fewer cells or genes."
-        if any(job.folder.glob("checkpoint*")):
-            advice = " Resume it to go on from its last checkpoint."
-        return {"outcome": "failed", "error": words + advice}
+    def _bury(self, job: Running) -> None:
+        self._conclude(job, endings.death(job, limit_gb=self.cluster.memory_gb))
 
     def _conclude(self, job: Running, outcome: dict) -> None:
         state, error = outcome["outcome"], outcome.get("error")
@@ -303,12 +272,17 @@ class Service:
         elif state == "stopped":
             state, error = "interrupted", "The job service ended during this job." + GO_ON
         if text := outcome.get("traceback"):
-            log.error("Job %s: %s", job.token, text)
+            number = {"error": outcome["number"], "story": text}
+            log.error("Job %s: error %s", job.token, outcome["number"], extra=number)
         elif error and outcome.get("told_by") != "task":
             self._note(job, error)
         self.journal.add_figures(job.id, outcome.get("figures", ()))
         self.journal.finish(job.id, state, error=error, result=outcome.get("result"))
         self.running.pop(job.token, None)
+        if endings.is_death(job):
+            self._workers.discard(job.worker)
+        if state != "done":
+            self.cluster.tell(None, pieces.drop, job.token)
         self._used = time.time()
         log.info("Job %s is %s", job.token, state)
         if job.hidden:
@@ -316,8 +290,11 @@ class Service:
             Jobs(self.home).forget(job.id)
 
     def _note(self, job: Running, text: str) -> None:
-        with (job.folder / "log.txt").open("a", encoding="utf-8") as file:
-            file.write(f"{time.strftime('%H:%M:%S')}  {text}\n")
+        try:
+            with (job.folder / "log.txt").open("a", encoding="utf-8") as file:
+                file.write(f"{time.strftime('%H:%M:%S')}  {text}\n")
+        except OSError as error:  # such as a full disk: the job ends all the same
+            log.warning("The log of job %s cannot be written: %s", job.id, error)
 
     # its own life
 
@@ -357,13 +334,16 @@ class Service:
         self.ending = True
         log.info("The job service ends")
         for job in self.running.values():
-            self._ask_to_stop(job)
+            self._ask_to_stop(job, STOP_S)
         deadline = time.monotonic() + STOP_S
-        while self.running and time.monotonic() < deadline:
-            self._handle_events(POLL_S)
-        for job in list(self.running.values()):
-            self.cluster.end(job.worker)
-            self._conclude(job, {"outcome": "stopped"})
+        try:
+            while self.running and time.monotonic() < deadline:
+                self._handle_events(POLL_S)
+            for job in list(self.running.values()):
+                self.cluster.end(job.worker)
+                self._conclude(job, {"outcome": "stopped"})
+        except JournalError as error:  # the next service finds them at work, and settles them
+            log.error("Not all jobs could be written down: %s", error)
 
 
 def serve(

@@ -7,6 +7,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
+from jobs import quotas
 from jobs.workspace import Dataset, Workspace, new_id
 
 SHIPPED = Path(sys.prefix) / "share" / "driftscope" / "demos"
@@ -27,18 +28,28 @@ def place(name: str) -> Path:
     return SHIPPED / f"{name}-{version()}"
 
 
-def open_demo(workspace: Workspace, name: str, *, title: str, made: Path | None = None) -> Dataset | None:
+def open_demo(
+    workspace: Workspace, name: str, *, title: str, made: Path | None = None, id: str | None = None
+) -> Dataset | None:
     """Take a copy of a ready-made demo into the workspace; None where it was not made yet.
 
     Parameters
     ----------
     made
         Folder of the ready demo; by default that of the installation.
+    id
+        Of the data set; by default a new one.
+
+    Raises
+    ------
+    JobError
+        The disk, or the person's share of it, has no room for the copy.
     """
     made = made or place(name)
     if not made.exists():
         return None
+    quotas.check_room(workspace.home, quotas.used(made), what="The demo")
     fresh = workspace.home / "uploads" / new_id()
     shutil.copytree(made, fresh)
     found = json.loads((fresh / "found.json").read_bytes())
-    return workspace.add_dataset(fresh, name=title, origin=f"Built-in demo “{name}”", **found)
+    return workspace.add_dataset(fresh, name=title, origin=f"Built-in demo “{name}”", id=id, **found)

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -36,26 +37,37 @@ def ingest(*, params: Mapping[str, Any], folder: Path, progress: Progress) -> di
         `source`: path of the file; `name`: what the user calls it.
     """
     workspace, source = workspace_of(folder), Path(params["source"])
+    uploaded = source.parent == workspace.home / "uploads"
+    if workspace.has_dataset(folder.name):  # an attempt before this one did not come to say so
+        return _opened(folder.name, source if uploaded else None)
     if not source.is_file():
         raise FileError(f"The file {params['name']} is not there any more. Upload it again.")
     fresh = fresh_folder(folder / "dataset")
-    uploaded = source.parent == workspace.home / "uploads"
     try:
         report = sandbox.ingest(source, fresh / "data.h5ad", progress=progress)
     except FileError:
         if uploaded:  # it will be refused again; its room is needed
             source.unlink(missing_ok=True)
         raise
+    finally:
+        if not (fresh / "data.h5ad").exists():
+            shutil.rmtree(fresh, ignore_errors=True)
     dataset = workspace.add_dataset(
         fresh,
         name=params["name"],
         origin=f"{'Uploaded' if uploaded else 'Opened'} file {params['name']}",
         roles=Roles.from_json(report["roles"]).to_json(),
         report=report,
+        id=folder.name,
     )
-    if uploaded:
-        source.unlink(missing_ok=True)
-    return {"dataset": dataset.id}
+    return _opened(dataset.id, source if uploaded else None)
+
+
+def _opened(id: str, upload: Path | None) -> dict:
+    """Say which data set was opened; the upload it came from is not needed any more."""
+    if upload is not None:
+        upload.unlink(missing_ok=True)
+    return {"dataset": id}
 
 
 def demo(*, params: Mapping[str, Any], folder: Path, progress: Progress) -> dict:
@@ -70,10 +82,12 @@ def demo(*, params: Mapping[str, Any], folder: Path, progress: Progress) -> dict
     if name not in demos.DEMOS:
         raise SettingsError(f"There is no demo called “{name}”; there are {', '.join(demos.DEMOS)}.")
     workspace, about = workspace_of(folder), demos.DEMOS[name]
+    if workspace.has_dataset(folder.name):
+        return _opened(folder.name, None)
     kept = _kept_demo(workspace, name, progress=progress)
     if params.get("only_build"):
         return {}
-    return {"dataset": shipped.open_demo(workspace, name, title=about.title, made=kept).id}
+    return _opened(shipped.open_demo(workspace, name, title=about.title, made=kept, id=folder.name).id, None)
 
 
 def prepare(*, params: Mapping[str, Any], folder: Path, progress: Progress) -> dict:
@@ -94,8 +108,12 @@ def prepare(*, params: Mapping[str, Any], folder: Path, progress: Progress) -> d
     say(progress, 0.95, "Writing the data")
     roles = _roles_of(prepared, Roles.from_json(workspace.dataset(dataset.id).roles))
     report = inspect.inspect(prepared, roles=roles).to_json()
-    read.write_h5ad(with_gene_states(prepared, roles), dataset.prepared)
-    workspace.update_dataset(dataset.id, roles=roles.to_json(), report=report)
+    fresh = dataset.folder / f".prepared.h5ad.{os.getpid()}.tmp"
+    try:
+        read.write_h5ad(with_gene_states(prepared, roles), fresh)
+        workspace.add_prepared(dataset.id, fresh, roles=roles.to_json(), report=report)
+    finally:
+        fresh.unlink(missing_ok=True)
     return {"dataset": dataset.id}
 
 

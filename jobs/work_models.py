@@ -18,7 +18,7 @@ from dynamics.snapshots import Snapshots
 from jobs import farm
 from jobs.work import say, workspace_of
 from jobs.workspace import ModelEntry, Workspace
-from models import assumptions, checkpoint, container, fitting, folds, holdout, inputs, report
+from models import assumptions, card, checkpoint, container, fitting, folds, holdout, inputs, report
 from models.config import TrainConfig
 from models.train import fit
 
@@ -67,7 +67,7 @@ def train(*, params: Mapping[str, Any], folder: Path, progress: Progress) -> dic
     say(progress, 0.99, "Saving the model")
     checkpoint.save(model, folder / "model.safetensors")
     about = {"seconds": time.perf_counter() - began, "config": config.to_json(), "cli": params.get("cli", "")}
-    about["alarms"] = told
+    about |= {"alarms": told, "learned_nothing": card.learned_nothing(model.summary)}
     entry = workspace.add_model(
         folder / "model.safetensors", name=params["name"], dataset=dataset.id, about=about, id=folder.name
     )

@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import os
+import re
 import secrets
 import threading
 import time
@@ -18,6 +19,7 @@ import distributed
 
 from dynamics import faults
 from dynamics.errors import DynamicsError, Stopped
+from jobs import logs, memory, pieces
 from jobs.workspace import write_json
 
 TOPIC = "driftscope-progress"
@@ -28,13 +30,20 @@ KEPT_FIGURES = 60
 NICENESS = 10
 LOGGED = ("dynamics", "models", "jobs", "py.warnings")
 
+WARNED_AT = re.compile(r"^.*?:\d+: ")
+"""Where in the code Python warns of something; the user's log holds no path of the server."""
+BEGUN = "begun"
+"""File in the folder of a job with the token of the attempt that a worker has begun."""
+
 _stopped: set[str] = set()
 _renewed: dict[str, float] = {}
 
 
 def dask_setup(worker: distributed.Worker) -> None:
-    """Let pages go first: Dask calls this once in each local worker."""
+    """Log, let pages go first, and bound the memory: Dask calls this once in each local worker."""
+    logs.begin()
     os.nice(NICENESS)
+    memory.bound(worker.memory_manager.memory_limit)
 
 
 def stop(token: str) -> None:
@@ -128,8 +137,10 @@ def run(target: str, params: Mapping, folder: str, *, token: str, lease_s: float
             f"The worker on {host} cannot see the workspace folder {place.parents[1]}. Workers on other "
             "machines need it under the same path (a shared disk); choose such a folder with --home."
         )
+    (place / BEGUN).write_text(token)
     worker = distributed.get_worker()
-    with _log_file(place / "log.txt") as log:
+    memory.forget_peak()
+    with _log_file(place / "log.txt") as log, pieces.of_job(token):
         reporter = Reporter(token, lambda message: worker.log_event(TOPIC, message), log, lease_s=lease_s)
         outcome = _outcome(target, params, place, reporter, log)
     _stopped.discard(token)
@@ -150,12 +161,12 @@ def _outcome(target: str, params: Mapping, folder: Path, reporter: Reporter, log
     except DynamicsError as error:
         log(f"Failed: {error}")
         return _failed(str(error))
-    except MemoryError:
-        log(traceback.format_exc())
-        return _failed("The job ran out of memory. Try fewer cells or genes, or a machine with more memory.")
     except Exception as error:
-        ended = unexpected(error)
-        log(ended.get("traceback") or traceback.format_exc())
+        if memory.is_lack(error):
+            ended = _failed(memory.words(memory.limit(), memory.peak(), asked=str(error)))
+        else:
+            ended = unexpected(error)
+        log(f"Failed: {ended['error']}")
         return ended
     log(f"Done in {time.monotonic() - started:.1f} s")
     return {"outcome": "done", "result": json.loads(json.dumps(result))}
@@ -166,15 +177,25 @@ def unexpected(error: BaseException) -> dict:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return _failed("The disk of the workspace is full. Delete data sets or models, then resume the job.")
     number = secrets.token_hex(4).upper()
-    words = f"Something unexpected went wrong (error {number}). The log of the job holds the details."
+    words = f"Something unexpected went wrong (error {number}). The log of the server has more."
     text = "".join(traceback.format_exception(error))
-    return _failed(words) | {"traceback": f"error {number}\n{text}"}
+    return _failed(words) | {"traceback": f"error {number}\n{text}", "number": number}
+
+
+def has_begun(folder: Path, token: str) -> bool:
+    """Say whether a worker has begun with this attempt."""
+    try:
+        return (folder / BEGUN).read_text() == token
+    except OSError:
+        return False
 
 
 def read_result(folder: Path) -> dict | None:
-    """Return the result of the job in this folder; None where there is none."""
-    path = folder / RESULT
-    return json.loads(path.read_bytes()) if path.exists() else None
+    """Return the result of the job in this folder; None where there is none that can be read."""
+    try:
+        return json.loads((folder / RESULT).read_bytes())
+    except (OSError, ValueError):
+        return None
 
 
 def _failed(error: str) -> dict:
@@ -210,4 +231,5 @@ class _LineHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.thread == self._thread:
-            self._write(record.getMessage().strip())
+            said = record.getMessage().strip()
+            self._write(WARNED_AT.sub("", said).partition("\n")[0] if record.name == "py.warnings" else said)

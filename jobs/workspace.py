@@ -10,11 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dynamics.disk import move, write_whole
-from dynamics.errors import DataError, ModelError
+from dynamics import faults
+from dynamics.disk import make_folder, move, to_disk, tree_to_disk, write_whole
+from dynamics.errors import DataError, JobError, ModelError
 
 ID = re.compile(r"[0-9a-z]{8,40}")
 HOME_VARIABLE = "DRIFTSCOPE_HOME"
+ABOUT = {"name", "origin", "created"}
+FOUND, NEXT = "found.json", "found.next.json"
+"""Roles and report of a data set; what they become with the prepared file that is on its way."""
 
 
 def default_home() -> Path:
@@ -83,8 +87,14 @@ class Workspace:
 
     def __init__(self, home: Path | None = None) -> None:
         self.home = (home or default_home()).absolute()
-        for name in ("datasets", "models", "jobs", "uploads", "demos", "trash"):
-            (self.home / name).mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            for name in ("datasets", "models", "jobs", "uploads", "demos", "trash"):
+                make_folder(self.home / name, mode=0o700)
+        except OSError as error:
+            raise JobError(
+                f"The workspace folder {self.home} cannot be used ({error.strerror}). Make room there, let "
+                "the account that runs Driftscope write to it, or choose another folder with --home."
+            ) from error
 
     # data sets
 
@@ -106,15 +116,43 @@ class Workspace:
             raise DataError("This data set is not in the workspace any more. Open it again on the Data page.")
         return found
 
+    def has_dataset(self, id: str) -> bool:
+        """Say whether there is a data set of this id."""
+        return bool(ID.fullmatch(id)) and self._read_dataset(self.home / "datasets" / id) is not None
+
     def add_dataset(
-        self, folder: Path, *, name: str, origin: str, roles: Mapping, report: Mapping
+        self,
+        folder: Path,
+        *,
+        name: str,
+        origin: str,
+        roles: Mapping,
+        report: Mapping,
+        id: str | None = None,
     ) -> Dataset:
         """Take over a finished folder that holds `data.h5ad` (and perhaps `prepared.h5ad`)."""
-        id = new_id()
+        id = id or new_id()
         about = {"name": name, "origin": origin, "created": time.time()}
         write_json(folder / "about.json", about)
-        write_json(folder / "found.json", {"roles": roles, "report": report})
-        folder.rename(self.home / "datasets" / id)
+        write_json(folder / FOUND, {"roles": roles, "report": report})
+        tree_to_disk(folder)
+        self._move(folder, self.home / "datasets" / id)
+        return self.dataset(id)
+
+    def add_prepared(self, id: str, file: Path, *, roles: Mapping, report: Mapping) -> Dataset:
+        """Take over a prepared file together with its roles and report: both change at one moment.
+
+        Parameters
+        ----------
+        file
+            Stands in the folder of the data set.
+        """
+        known, found = self.dataset(id), {"roles": roles, "report": report}
+        to_disk(file)
+        write_json(known.folder / NEXT, found | {"of": _mark(file)})
+        move(file, known.prepared)  # from here on `NEXT` counts
+        write_json(known.folder / FOUND, found)
+        (known.folder / NEXT).unlink()
         return self.dataset(id)
 
     def update_dataset(
@@ -123,7 +161,8 @@ class Workspace:
         """Keep changed roles or a new report."""
         known = self.dataset(id)
         changed = replace(known, roles=roles or known.roles, report=report or known.report)
-        write_json(known.folder / "found.json", {"roles": changed.roles, "report": changed.report})
+        write_json(known.folder / FOUND, {"roles": changed.roles, "report": changed.report})
+        (known.folder / NEXT).unlink(missing_ok=True)
         return changed
 
     def rename_dataset(self, id: str, name: str) -> None:
@@ -137,15 +176,26 @@ class Workspace:
         self._move(self.dataset(id).folder, self.home / "trash" / id)
 
     def restore_dataset(self, id: str) -> Dataset:
-        """Bring a deleted data set back."""
-        self._move(self.home / "trash" / id, self.home / "datasets" / id)
+        """Bring a deleted data set back; one that is back already stays as it is."""
+        kept = self.home / "trash" / id
+        if ID.fullmatch(id) and kept.is_dir() and not self.has_dataset(id):
+            self._move(kept, self.home / "datasets" / id)
         return self.dataset(id)
 
     def _read_dataset(self, folder: Path) -> Dataset | None:
-        about, found = _read_json(folder / "about.json"), _read_json(folder / "found.json")
-        if about is None or found is None:
+        about, found = _read_json(folder / "about.json"), _read_json(folder / FOUND)
+        if (folder / NEXT).exists():  # the end of preparing was cut short
+            coming = _read_json(folder / NEXT)
+            found = coming if coming and coming.get("of") == _mark(folder / "prepared.h5ad") else found
+        if (
+            about is None
+            or found is None
+            or not about.keys() >= ABOUT
+            or not {"roles", "report"} <= found.keys()
+        ):
             return None
-        return Dataset(id=folder.name, folder=folder, **about, **found)
+        known = {name: about[name] for name in ABOUT} | {name: found[name] for name in ("roles", "report")}
+        return Dataset(id=folder.name, folder=folder, **known)
 
     # models
 
@@ -186,6 +236,7 @@ class Workspace:
         path = self.home / "models" / f"{id or new_id()}.safetensors"
         content = {"name": name, "created": time.time(), "dataset": dataset, "about": dict(about or {})}
         write_json(path.with_suffix(".json"), content)
+        to_disk(file)
         move(file, path)
         return self._read_model(path)
 
@@ -218,29 +269,57 @@ class Workspace:
         return self.model(id)
 
     def _read_model(self, path: Path) -> ModelEntry:
-        known = _read_json(path.with_suffix(".json")) or {}
-        return ModelEntry(
-            id=path.stem,
-            name=known.get("name", path.stem),
-            created=known.get("created", path.stat().st_mtime),
-            path=path,
-            dataset=known.get("dataset"),
-            about=known.get("about", {}),
-        )
+        known = _read_json(path.with_suffix(".json"))
+        known = known if isinstance(known, dict) else {}
+        usual = {"name": path.stem, "created": path.stat().st_mtime, "dataset": "", "about": {}}
+        kinds = {"name": str, "created": int | float, "dataset": str, "about": dict}
+        found = {
+            key: known[key] if isinstance(known.get(key), kinds[key]) else value
+            for key, value in usual.items()
+        }
+        return ModelEntry(id=path.stem, path=path, **{**found, "dataset": found["dataset"] or None})
 
     def _move_model(self, path: Path, folder: Path) -> None:
-        for part in sorted(path.parent.glob(f"{path.stem}.*")):
+        """Move a model with what lies beside it: to the trash it goes first, out of it last."""
+        parts = sorted(path.parent.glob(f"{path.stem}.*"), key=lambda part: (part != path, part.name))
+        for part in parts if folder.name == "trash" else reversed(parts):
             self._move(part, folder / part.name)
 
     def _move(self, source: Path, target: Path) -> None:
         if target.is_dir():
-            shutil.rmtree(target)
+            discard(target)
+        faults.at("rename")
         source.rename(target)
+        for folder in {target.parent, source.parent}:
+            to_disk(folder)
+
+
+def discard(path: Path) -> None:
+    """Remove a file or a folder; a folder is out of sight at once, whatever happens while it is removed."""
+    if not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    hidden = path.with_name(f".{path.name}.{new_id()}.tmp")
+    faults.at("rename")
+    path.rename(hidden)
+    faults.at("rename")
+    shutil.rmtree(hidden)
+
+
+def _mark(file: Path) -> list[int] | None:
+    """Return what tells two versions of a file apart; a file that is moved keeps it."""
+    try:
+        about = file.stat()
+    except FileNotFoundError:
+        return None
+    return [about.st_size, about.st_mtime_ns]
 
 
 def _read_json(path: Path) -> dict | None:
-    """Return the content of a JSON file; None where it is not there or not JSON."""
+    """Return what a JSON file tells; None where it is not there or not a JSON object."""
     try:
-        return json.loads(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+        faults.at("read")
+        told = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
         return None
+    return told if isinstance(told, dict) else None

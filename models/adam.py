@@ -3,6 +3,7 @@
 `torch.optim` loads torch's compiler at its first use, which takes seconds; nothing of that is needed here.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 
 import torch
@@ -32,12 +33,20 @@ class AdamW:
         return {f"{part}.{k}": value for part, values in parts.items() for k, value in enumerate(values)}
 
     @torch.no_grad()
-    def step(self, gradients: Sequence[torch.Tensor], *, rate: float, clip: float) -> None:
-        """Move the parameters one step; gradients longer than `clip` in all are shortened to it."""
+    def step(self, gradients: Sequence[torch.Tensor], *, rate: float, clip: float) -> bool:
+        """Move the parameters one step; gradients longer than `clip` in all are shortened to it.
+
+        Returns
+        -------
+        False, and nothing is moved, where the gradients are not finite.
+        """
         length = float(torch.stack(torch._foreach_norm(gradients)).norm())
+        if not math.isfinite(length):
+            return False
         if length > clip:
             torch._foreach_mul_(gradients, clip / length)
         self.move(self.parameters, gradients, rate=rate)
+        return True
 
     def move(
         self, parameters: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor], *, rate: float
@@ -78,10 +87,13 @@ class StackedAdamW(AdamW):
         self.parameters = parameters
 
     @torch.no_grad()
-    def step(self, gradients: Sequence[torch.Tensor], *, rate: float, clip: float) -> None:
+    def step(self, gradients: Sequence[torch.Tensor], *, rate: float, clip: float) -> bool:
         """Move the parameters one step; a network's gradient longer than `clip` is shortened to it."""
         whole = torch.cat([one.flatten(1) for one in gradients], dim=1)
         lengths = whole.norm(dim=1, keepdim=True)
+        if not bool(torch.isfinite(lengths).all()):
+            return False
         if bool((lengths > clip).any()):
             whole.mul_((clip / lengths).clamp(max=1.0))
         self.move([self.whole], [whole], rate=rate)
+        return True

@@ -86,7 +86,7 @@ class Knob:
         if self.kind == "bool":
             if isinstance(value, bool):
                 return value
-            raise SettingsError(f"{self.name} = {value!r}: expected true or false.")
+            raise SettingsError(f"{self.name} = {value!r:.60}: expected true or false.")
         return self._number(value)
 
     def parse(self, text: str) -> Any:
@@ -101,17 +101,17 @@ class Knob:
         try:
             return self.check(float(word))
         except ValueError:
-            raise SettingsError(f"{self.name} = {text!r}: expected {self._range()}.") from None
+            raise SettingsError(f"{self.name} = {text!r:.60}: expected {self._range()}.") from None
 
     def _choice(self, value: Any) -> str:
         if isinstance(value, str) and value in self.choices:
             return value
-        raise SettingsError(f"{self.name} = {value!r}: choose one of {', '.join(self.choices)}.")
+        raise SettingsError(f"{self.name} = {value!r:.60}: choose one of {', '.join(self.choices)}.")
 
     def _number(self, value: Any) -> float | int:
-        wrong = isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value)
+        wrong = isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < math.inf
         if wrong or (self.kind == "int" and value != int(value)) or not self._within(value):
-            raise SettingsError(f"{self.name} = {value!r}: expected {self._range()}.")
+            raise SettingsError(f"{self.name} = {value!r:.60}: expected {self._range()}.")
         return int(value) if self.kind == "int" else float(value)
 
     def _within(self, value: float) -> bool:
@@ -157,7 +157,9 @@ def from_assignments(settings: type[Settings], assignments: Iterable[str]) -> di
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         if not equals:
-            raise SettingsError(f"{assignment!r}: write a setting as name=value. Known: {', '.join(known)}.")
+            raise SettingsError(
+                f"{assignment!r:.60}: write a setting as name=value. Known: {', '.join(known)}."
+            )
         _refuse_unknown([name.strip()], known)
         values[name.strip()] = known[name.strip()].parse(text)
     return values
@@ -189,15 +191,18 @@ class TrainConfig:
     """Models of the ensemble: the model itself, and others trained on random halves of the cells."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.seed, int) or not 0 <= self.seed <= MAX_SEED:
-            raise SettingsError(f"seed = {self.seed!r}: expected a whole number from 0 to {MAX_SEED}.")
-        if self.dims is not None and (not isinstance(self.dims, int) or self.dims < 1):
-            raise SettingsError(f"dims = {self.dims!r}: expected a whole number of at least 1, or none.")
+        if not isinstance(self.method, str) or not isinstance(self.settings, Mapping):
+            raise SettingsError("A recipe needs the name of a method and settings by name.")
+        if type(self.seed) is not int or not 0 <= self.seed <= MAX_SEED:
+            raise SettingsError(f"seed = {self.seed!r:.60}: expected a whole number from 0 to {MAX_SEED}.")
+        if self.dims is not None and (type(self.dims) is not int or self.dims < 1):
+            raise SettingsError(f"dims = {self.dims!r:.60}: expected a whole number of at least 1, or none.")
         if not isinstance(self.whiten, bool):
-            raise SettingsError(f"whiten = {self.whiten!r}: expected true or false.")
+            raise SettingsError(f"whiten = {self.whiten!r:.60}: expected true or false.")
         if type(self.members) is not int or not 1 <= self.members <= MAX_MEMBERS:
             raise SettingsError(
-                f"members = {self.members!r}: expected a whole number from 1 (no ensemble) to {MAX_MEMBERS}."
+                f"members = {self.members!r:.60}: expected a whole number from 1 (no ensemble) to "
+                f"{MAX_MEMBERS}."
             )
 
     def to_json(self) -> dict[str, Any]:
@@ -221,6 +226,6 @@ def _kind(hint: Any, choices: Mapping[str, str] | None) -> tuple[str, bool]:
 
 
 def _refuse_unknown(names: Iterable[str], known: Iterable[str]) -> None:
-    unknown = sorted(str(name) for name in set(names) - set(known))
+    unknown = sorted(f"{name!s:.60}" for name in set(names) - set(known))[:5]
     if unknown:
         raise SettingsError(f"Unknown setting {', '.join(unknown)}. Known: {', '.join(known)}.")

@@ -6,10 +6,12 @@ single tensor is looked at.
 
 import hashlib
 import json
+import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from safetensors import SafetensorError
@@ -20,7 +22,7 @@ from dynamics import faults
 from dynamics.disk import write_whole
 from dynamics.errors import ModelError
 from models.config import canonical_json
-from models.header import damaged, parse, take
+from models.header import damaged, parse, shown, take
 
 PRODUCT_VERSION = "0.1.0"
 OLDEST, FORMAT = 2, 3
@@ -28,8 +30,20 @@ OLDEST, FORMAT = 2, 3
 STATE_KIND = "driftscope-training"
 TOLD = "told"
 MAX_HEADER = 1_000_000
-MAX_TENSORS = 2_000
+MAX_TENSORS = 1_200
+"""An ensemble of 32 of the deepest networks has 1,160; a single model has fewer than 50."""
 DTYPES = {"F32": np.float32, "F64": np.float64, "U8": np.uint8, "I64": np.int64}
+
+FOREIGN = {
+    b"PK\x03\x04": "a zip archive, such as PyTorch writes, which can hold a program and is never opened",
+    **dict.fromkeys(
+        (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"),
+        "a Python pickle, which can hold a program and is never opened",
+    ),
+    b"\x93NUMPY": "an array file (.npy), which can hold a program and is never opened",
+    b"\x89HDF": "an HDF5 file, such as a data set (open those on the Start page)",
+}
+"""What other files begin with."""
 
 Layout = dict[str, tuple[str, tuple[int, ...]]]
 """Type and shape of each tensor."""
@@ -53,10 +67,10 @@ def read_state(path: Path, *, key: str) -> dict[str, np.ndarray]:
     ModelError
         The file is damaged, or belongs to another run.
     """
-    header, table, content = read(Path(path), STATE_KIND)
+    header, table = read(Path(path), STATE_KIND)
     if header.get("key") != key:
         raise ModelError("the saved training state belongs to other data, another recipe or other versions.")
-    return checked_tensors(table, content, table, header)
+    return checked_tensors(Path(path), table, header)
 
 
 def keep(arrays: Mapping[str, np.ndarray], told: Mapping[str, Any], path: Path, *, key: str) -> None:
@@ -73,7 +87,7 @@ def kept(path: Path, *, key: str) -> tuple[dict[str, np.ndarray], dict[str, Any]
     ModelError
         The file is damaged.
     """
-    if not path.exists() or read(path, STATE_KIND, header_only=True)[0].get("key") != key:
+    if not path.exists() or read(path, STATE_KIND)[0].get("key") != key:
         return None
     arrays = read_state(path, key=key)
     return arrays, json.loads(bytes(arrays.pop(TOLD)))
@@ -86,21 +100,14 @@ def write(tensors: Mapping[str, np.ndarray], header: Mapping[str, Any], path: Pa
     write_whole(path, content)
 
 
-def read(path: Path, kind: str, *, header_only: bool = False) -> tuple[dict[str, Any], Layout, bytes]:
-    """Read a file's header, the table of its tensors and, unless told otherwise, its whole content."""
-    try:
-        faults.at("read")
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            start = file.read(8)
-            length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
-            if not 2 <= length <= min(MAX_HEADER, size - 8):
-                raise damaged("it does not begin like one, or is cut short")
-            head = file.read(length)
-            table, header = _table(parse(head), size - 8 - length)
-            content = b"" if header_only else start + head + file.read()
-    except OSError as error:
-        raise UnreadError(f"The model file cannot be opened: {error.strerror}. Choose it again.") from None
+def read(path: Path, kind: str) -> tuple[dict[str, Any], Layout]:
+    """Read a file's header and the table of its tensors, and nothing else of it."""
+    with _opened(path) as file:
+        size, start = os.fstat(file.fileno()).st_size, file.read(8)
+        length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+        if not 2 <= length <= min(MAX_HEADER, size - 8):
+            raise _no_model(start)
+        table, header = _table(parse(file.read(length)), size - 8 - length)
     if header.get("kind") != kind:
         raise damaged("it is a file of another kind")
     if take(header, "format", int) < OLDEST:
@@ -113,26 +120,53 @@ def read(path: Path, kind: str, *, header_only: bool = False) -> tuple[dict[str,
             f"The model was written by a newer Driftscope (file format {header['format']}; this version, "
             f"{PRODUCT_VERSION}, reads {OLDEST} to {FORMAT}). Update Driftscope, or train the model again."
         )
-    return header, table, content
+    return header, table
 
 
-def checked_tensors(
-    table: Layout, content: bytes, layout: Layout, header: dict[str, Any]
-) -> dict[str, np.ndarray]:
-    """Read the tensors once the table says exactly what it must; check that they are finite and unchanged."""
+def check_table(table: Layout, layout: Layout) -> None:
+    """Make sure that a file has exactly the tensors it must have."""
     if table != layout:
         odd = sorted(set(table.items()) ^ set(layout.items()))
-        raise damaged(f'its tensors are not those of its network (see "{odd[0][0]:.40}")')
+        raise damaged(f'its tensors are not those of its network (see "{shown(odd[0][0])}")')
+
+
+def checked_tensors(path: Path, table: Layout, header: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Read the tensors of a file whose table is in order; check that they are finite and unchanged."""
+    with _opened(path) as file:
+        content = file.read()
     try:
         tensors = parse_tensors(content)
     except SafetensorError:
         raise damaged("its tensors do not lie where its header says") from None
     for name, values in tensors.items():
         if values.dtype.kind == "f" and not np.isfinite(values).all():
-            raise damaged(f'its tensor "{name}" holds values that are not finite')
-    if digest(tensors, header) != take(header, "sha256", str):
+            raise damaged(f'its tensor "{shown(name)}" holds values that are not finite')
+    if {name: values.shape for name, values in tensors.items()} != {
+        name: shape for name, (_, shape) in table.items()
+    } or digest(tensors, header) != take(header, "sha256", str):
         raise damaged("it changed after it was written")
     return tensors
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """Open a file, or say that the disk does not give it."""
+    try:
+        faults.at("read")
+        with path.open("rb") as file:
+            yield file
+    except OSError as error:
+        raise UnreadError(f"The model file cannot be opened: {error.strerror}. Choose it again.") from None
+
+
+def _no_model(start: bytes) -> ModelError:
+    """Return the error for a file that does not begin like a model, by what it does begin like."""
+    for signature, found in FOREIGN.items():
+        if start.startswith(signature):
+            return ModelError(
+                f"This is {found}, not a Driftscope model. Choose a file that Driftscope saved instead."
+            )
+    return damaged("it does not begin like one, or is cut short")
 
 
 def _table(outer: dict[str, Any], n_bytes: int) -> tuple[Layout, dict[str, Any]]:
@@ -151,7 +185,7 @@ def _table(outer: dict[str, Any], n_bytes: int) -> tuple[Layout, dict[str, Any]]
             or not isinstance(shape, list)
             or not all(is_size(n) for n in shape)
         ):
-            raise damaged(f'its tensor "{name:.40}" has no known type and shape')
+            raise damaged(f'its tensor "{shown(name)}" has no known type and shape')
         table[name] = (dtype, tuple(shape))
         end += int(np.prod([float(n) for n in shape])) * np.dtype(DTYPES[dtype]).itemsize
     if end != n_bytes:

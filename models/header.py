@@ -7,7 +7,8 @@ from typing import Any
 from dynamics.errors import ModelError
 
 MAX_DEPTH = 8
-MAX_DIGITS = 20
+MAX_DIGITS, MAX_FRACTION = 20, 60
+LONGEST = 200
 
 
 def damaged(found: str) -> ModelError:
@@ -18,17 +19,28 @@ def damaged(found: str) -> ModelError:
     )
 
 
+def shown(name: object, *, limit: int = 40) -> str:
+    """Return a word from a file for a message: short, and without characters that steer a terminal."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in str(name)[:limit])
+
+
+def written(text: str) -> str:
+    """Return a word as it can be written: of at most 200 characters, and whole ones."""
+    return text[:LONGEST].encode("utf-8", "replace").decode()
+
+
 def parse(text: str | bytes) -> dict[str, Any]:
     """Read a JSON object strictly.
 
     Raises
     ------
     ModelError
-        Not JSON, not an object, a name given twice, nested deeper than 8, or a number that is not finite.
+        Not JSON, not an object, a name given twice, nested deeper than 8, a number that is not finite, or
+        text of half characters.
     """
     try:
         found = json.loads(
-            text,
+            text.decode() if isinstance(text, bytes) else text,
             object_pairs_hook=_object,
             parse_constant=_refuse_constant,
             parse_float=_float,
@@ -40,6 +52,10 @@ def parse(text: str | bytes) -> dict[str, Any]:
         raise damaged("its header is not a JSON object")
     if _deeper_than(found, MAX_DEPTH):
         raise damaged(f"its header is nested deeper than {MAX_DEPTH}")
+    try:
+        json.dumps(found, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise damaged("its header holds halves of characters") from None
     return found
 
 
@@ -64,9 +80,9 @@ def numbers(values: list[Any], name: str) -> list[float]:
     return [float(value) for value in values]
 
 
-def texts(values: list[Any], name: str, *, longest: int = 200) -> tuple[str, ...]:
+def texts(values: list[Any], name: str) -> tuple[str, ...]:
     """Return a list of short texts, or raise ModelError."""
-    if not all(isinstance(value, str) and len(value) <= longest for value in values):
+    if not all(isinstance(value, str) and len(value) <= LONGEST for value in values):
         raise damaged(f'"{name}" in its header does not hold short texts')
     return tuple(values)
 
@@ -83,6 +99,8 @@ def _refuse_constant(name: str) -> float:
 
 
 def _float(text: str) -> float:
+    if len(text) > MAX_FRACTION:
+        raise damaged("its header holds a number that is too long")
     value = float(text)
     if not math.isfinite(value):
         raise damaged(f"its header holds a number that is too large ({text:.20})")

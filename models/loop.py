@@ -164,15 +164,21 @@ def _advance(phase: Phase, state: Progression, batch: "Batches", settings: "Trai
     loss = phase.objective.loss(state.net, batch)
     state.losses[state.step] = value = float(loss.detach())
     if not math.isfinite(value):
-        raise TrainingError(
-            f"Training stopped at step {state.step + 1:,} of {len(state.losses):,}: the loss is no longer a "
-            f"number ({value}). Train again with a smaller learning rate than {settings.learning_rate:g}."
-        )
+        raise _diverged(state, settings, f"the loss is no longer a number ({value})")
     gradients = list(torch.autograd.grad(loss, state.optimizer.parameters, materialize_grads=True))
-    state.optimizer.step(gradients, rate=_learning_rate(phase, state), clip=settings.clip)
+    if not state.optimizer.step(gradients, rate=_learning_rate(phase, state), clip=settings.clip):
+        raise _diverged(state, settings, "the slope of the loss is no longer a number")
     state.step += 1
     for name, value in state.net.state_dict().items() if state.average else ():
         state.average[name].lerp_(value, 1 - settings.average)
+
+
+def _diverged(state: Progression, settings: "TrainingSettings", found: str) -> TrainingError:
+    """Return the error for a step that cannot be made; the weights are those of the step before."""
+    return TrainingError(
+        f"Training stopped at step {state.step + 1:,} of {len(state.losses):,}: {found}. "
+        f"Train again with a smaller learning rate than {settings.learning_rate:g}."
+    )
 
 
 def _learning_rate(phase: Phase, state: Progression) -> float:

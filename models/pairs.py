@@ -86,7 +86,8 @@ class PairsNet(nn.Module):
         ModelError
             The tables of a file contradict each other.
         """
-        first, pairs = self.first.numpy().astype(np.int64), self.pairs.numpy().astype(np.int64)
+        with np.errstate(invalid="ignore"):  # a file's numbers may be too large; they are then refused
+            first, pairs = self.first.numpy().astype(np.int64), self.pairs.numpy().astype(np.int64)
         sound = (
             (first[0] == 0 and first[-1] == len(pairs) and (np.diff(first) > 0).all())
             and (pairs >= 0).all()

@@ -10,6 +10,8 @@ from ui import counters
 from ui.text import escape
 
 LOG = logging.getLogger("driftscope")
+TOLD = (DynamicsError, OSError)
+"""What is told in its own words to whoever starts the server."""
 
 
 def show(error: Exception) -> bool:

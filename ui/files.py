@@ -6,6 +6,8 @@ byte. The client's name for the file is never used as a path, nothing is kept in
 not arrive whole is removed.
 """
 
+import errno
+import fcntl
 import logging
 import os
 import secrets
@@ -25,6 +27,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from dynamics import disk
 from dynamics.errors import DynamicsError, FileError
 from jobs import people, quotas, workspace
 from ui import counters, identity, keys
@@ -188,16 +191,29 @@ def folder(owner: str = "") -> Path:
 
 
 def sweep(older_than_s: float = STALE_S) -> int:
-    """Remove what earlier uploads left behind and return how many things that were."""
+    """Remove what earlier uploads left behind, parts of broken off ones at once; return how many things."""
     places = [folder(owner) for owner in ("", *people.all_owners(workspace.default_home().absolute()))]
     before = time.time() - older_than_s
-    old = [path for place in places for path in place.iterdir() if path.stat().st_mtime < before]
+    found = [path for place in places for path in place.iterdir()]
+    old = [path for path in found if _is_broken_off(path) or path.stat().st_mtime < before]
     for path in old:
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
     return len(old)
+
+
+def _is_broken_off(path: Path) -> bool:
+    """Say whether nobody writes this part any more: whoever does holds a lock on it."""
+    if path.suffix != ".part" or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
 
 
 async def receive(request: Request) -> Response:
@@ -217,6 +233,10 @@ async def receive(request: Request) -> Response:
             raise Refused(503, "The server is being restarted. Upload the file again in a minute.")
     except Refused as no:
         return _refusal(no)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        return _refusal(Refused(507, "The disk of the server is full. Tell whoever runs it, then try again."))
     except ClientDisconnect:
         counters.add("uploads", outcome="broken off")
         return Response(status_code=499)  # nobody is there to read it
@@ -323,7 +343,7 @@ async def _store(request: Request, token: str, place: Path, *, most: int) -> Upl
         if not n_bytes:
             raise Refused(400, "The file is empty. Choose another one.")
         whole = part.with_suffix(".upload")
-        part.replace(whole)
+        await anyio.to_thread.run_sync(disk.move, part, whole)
     finally:
         part.unlink(missing_ok=True)
     return Upload(id, token, whole, n_bytes)
@@ -332,6 +352,7 @@ async def _store(request: Request, token: str, place: Path, *, most: int) -> Upl
 async def _write(request: Request, part: Path, *, most: int) -> int:
     n_bytes, gathered = 0, bytearray()
     with part.open("xb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # `sweep` sees by it that somebody writes
         async for chunk in request.stream():
             n_bytes += len(chunk)
             if n_bytes > most:
@@ -341,6 +362,8 @@ async def _write(request: Request, part: Path, *, most: int) -> int:
                 await anyio.to_thread.run_sync(file.write, bytes(gathered))
                 gathered.clear()
         await anyio.to_thread.run_sync(file.write, bytes(gathered))
+        file.flush()
+        await anyio.to_thread.run_sync(os.fsync, file.fileno())
     return n_bytes
 
 

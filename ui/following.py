@@ -33,6 +33,7 @@ FORWARD, BACKWARD = "Forward", "Backward"
 MOST_FOLLOWED = 600
 N_TIMES = 41
 MANY_GENES = 6
+PATIENCE = 60.0  # seconds that a page follows cells for; jobs take longer
 RARE = 0.005  # types that no member gives a larger share are left out of the table
 BEYOND = 0.5  # cells are followed at most so many measured spans beyond the measured times
 SOLVER = "solver"
@@ -94,7 +95,7 @@ def advanced(work: state.Workspace) -> None:
     """Draw the choice of solver, which `follow` reads, and how far to go beyond what was measured."""
     with st.expander("Advanced"):
         span = float(np.ptp(work.snapshots.axis.values))
-        unit = "" if work.snapshots.unit == "index" else f" {work.snapshots.unit}".replace("%", "%%")
+        unit = "" if work.snapshots.unit == "index" else " " + escape(work.snapshots.unit).replace("%", "%%")
         st.slider(
             "Follow beyond the measured times",
             0.0,
@@ -141,6 +142,7 @@ def spread(work: state.Workspace, paths: Trajectories) -> PathSpread | None:
         support=maps.placement(work),
         method=st.session_state.get(SOLVER, "rk4"),
         breaks=work.snapshots.axis.values,
+        seconds=PATIENCE,
     )
 
 
@@ -334,6 +336,7 @@ def _follow(
         shots.states[rows],
         np.linspace(*times, N_TIMES),
         method=method,
+        seconds=PATIENCE,
         breaks=shots.axis.values,
         support=placement,
         unit=shots.unit,

@@ -29,7 +29,6 @@ def ends(work: state.Workspace) -> tuple[tuple[int, int], tuple[str, str]] | Non
                     label,
                     list(options),
                     index=None,
-                    format_func=escape,
                     placeholder="Choose a state",
                     key=state.key(f"landscape-{label}", per="dataset"),
                     help="A cell type, a time, or cells chosen on the map below: the path begins and ends at "

@@ -10,7 +10,7 @@ from dynamics import fate_readout, perturb, perturb_null, perturbation
 from dynamics.integrate import integrate
 from dynamics.perturbation import LOADING, PLAUSIBLE, GeneChange, Perturbation
 from dynamics.perturbed_field import PerturbedField
-from ui import cache, fating, fating_states, maps, pickers, state, theme
+from ui import cache, fating, fating_states, following, maps, pickers, state, theme
 from ui.cellmap import Categories, Layers, Paths, cell_map, selected
 from ui.text import count
 
@@ -229,7 +229,7 @@ def _followed(
     field = model
     if asked.held:
         field = PerturbedField(model, perturbation.held_axes(around, asked), dose=asked.dose)
-    options = {"breaks": shots.axis.values, "support": placement}
+    options = {"breaks": shots.axis.values, "support": placement, "seconds": following.PATIENCE}
     pair = [integrate(one, at, times, **options) for one, at in ((model, states), (field, moved))]
     return times, *(np.concatenate([getattr(one, name) for one in pair], axis=1) for name in ("xy", "inside"))
 

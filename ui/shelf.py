@@ -1,18 +1,22 @@
 """The library as it is drawn: one card a model, upload, download, rename, delete and undo."""
 
 import secrets
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 import streamlit as st
 
+from dynamics.errors import FileError, ModelError
 from jobs.workspace import ModelEntry
 from models import checkpoint
-from ui import alarms, cache, comparing, nav, state, theme, trust, validating
-from ui.text import ago, count, duration, escape
+from models.card import learned_nothing
+from ui import alarms, cache, comparing, files, nav, state, theme, trust, validating
+from ui.text import ago, count, duration, escape, size
 
 DELETED = "deleted-model"
 MOST_MB = 50
+LONGEST_NAME = 120
 
 
 def upload() -> None:
@@ -26,11 +30,12 @@ def upload() -> None:
     )
     if dropped is None:
         return
-    part = state.store().home / "uploads" / f"{secrets.token_hex(10)}.safetensors"
-    part.write_bytes(dropped.getvalue())
     state.remember("uploads", state.recall("uploads", 0) + 1)
-    card = _checked_card(part)
-    entry = state.store().add_model(part, name=card["name"] or Path(dropped.name).stem, dataset=None)
+    _check_room(dropped.size)
+    part = state.store().home / "uploads" / f"{secrets.token_hex(10)}.safetensors"
+    name = _checked_name(part, dropped.getbuffer()) or Path(dropped.name).stem[:LONGEST_NAME]
+    about = {"learned_nothing": learned_nothing(checkpoint.read_card(part)["summary"])}
+    entry = state.store().add_model(part, name=name, dataset=None, about=about)
     state.notice(f"Added “{escape(entry.name)}”.")
     st.rerun()
 
@@ -51,7 +56,11 @@ def undo() -> None:
 
 def card(work: state.Workspace, entry: ModelEntry) -> None:
     """Draw one model: what it was learned from and how, and what can be done with it."""
-    known = cache.cached(checkpoint.read_card, entry.path)
+    try:
+        known = cache.cached(checkpoint.read_card, entry.path)
+    except ModelError as problem:
+        _broken(work, entry, problem)
+        return
     with st.container(border=True, key=f"model-card-{entry.id}"):
         left, right = st.columns([4, 1], vertical_alignment="top")
         with left:
@@ -62,20 +71,39 @@ def card(work: state.Workspace, entry: ModelEntry) -> None:
             _open_button(work, entry)
             _more(work, entry, known)
             comparing.tick(entry)
+        for warning in known["summary"]["warnings"]:
+            st.warning(escape(warning, limit=500), icon=":material/warning:")
         alarms.of_model(entry)
         validating.draw(entry, n_times=len(known["times"]["values"]))
 
 
-def _facts(entry: ModelEntry, known: Mapping) -> dict[str, str | tuple[str, str]]:
-    times = known["times"]
+def _broken(work: state.Workspace, entry: ModelEntry, problem: ModelError) -> None:
+    """Draw a model whose file cannot be read: why, and the way to put it away; the others stay usable."""
+    with st.container(border=True, key=f"model-card-{entry.id}"):
+        st.markdown(f"**{escape(entry.name)}**")
+        st.error(escape(problem, limit=600), icon=":material/info:")
+        _delete_button(work, entry)
+
+
+def told(known: Mapping) -> dict[str, tuple[str, str]]:
+    """Return what a model file says of itself, in words."""
+    times, summary = known["times"], known["summary"]
     span = f"{times['labels'][0]} to {times['labels'][-1]} {times['unit']}".strip()
-    taken = entry.about.get("seconds")
     return {
         "Method": (known["method"], f"seed {known['seed']}"),
-        "Learned from": (count(sum(known["summary"]["n_cells"]), "cell"), _source(entry)),
+        "Learned from": (count(sum(summary["n_cells"]), "cell"), ""),
         "Times": (str(len(times["values"])), span),
         "States": (f"{known['dim']} dimensions", f"of {known['rep']}"),
-        "Loss": (f"{known['summary']['final_loss']:.3g}", _tested(entry)),
+        "Loss": (f"{summary['final_loss']:.3g}", ""),
+    }
+
+
+def _facts(entry: ModelEntry, known: Mapping) -> dict[str, tuple[str, str]]:
+    facts, taken = told(known), entry.about.get("seconds")
+    return {
+        **facts,
+        "Learned from": (facts["Learned from"][0], _source(entry)),
+        "Loss": (facts["Loss"][0], _tested(entry)),
         "Made": (ago(entry.created), f"in {duration(taken)}" if taken else ""),
     }
 
@@ -113,19 +141,33 @@ def _more(work: state.Workspace, entry: ModelEntry, known: Mapping) -> None:
         st.json(dict(known), expanded=False)
         if entry.about.get("cli"):
             st.code(entry.about["cli"], language="bash", wrap_lines=True)
-        if st.button("Delete", key=f"delete-{entry.id}", width="stretch"):
-            state.store().delete_model(entry.id)
-            state.remember(DELETED, (entry.id, entry.name))
-            if work.entry and work.entry.id == entry.id:
-                state.close("model")
-            st.rerun()
+        _delete_button(work, entry)
 
 
-def _checked_card(part: Path) -> Mapping:
-    """Return the card of an uploaded model; a file that is not one is removed and refused."""
+def _delete_button(work: state.Workspace, entry: ModelEntry) -> None:
+    if st.button("Delete", key=f"delete-{entry.id}", width="stretch"):
+        state.store().delete_model(entry.id)
+        state.remember(DELETED, (entry.id, entry.name))
+        if work.entry and work.entry.id == entry.id:
+            state.close("model")
+        st.rerun()
+
+
+def _check_room(n_bytes: int) -> None:
+    """Refuse a file for which there is no room, before any of it is written."""
+    most = min(MOST_MB * 10**6, files.room_bytes(), shutil.disk_usage(state.store().home).free // 2)
+    if n_bytes > most:
+        raise FileError(
+            f"The file has {size(n_bytes)}; a model of up to {size(most)} can be added here now. Delete data "
+            "sets or models that you do not need, or use a smaller model."
+        )
+
+
+def _checked_name(part: Path, content: memoryview) -> str:
+    """Write an uploaded model and return its name; what is not one is removed and refused."""
     try:
-        checkpoint.load(part)
-        return checkpoint.read_card(part)
+        part.write_bytes(content)
+        return checkpoint.load(part).name
     except BaseException:
         part.unlink(missing_ok=True)
         raise

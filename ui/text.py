@@ -2,10 +2,14 @@
 
 import re
 import time
+from itertools import pairwise
 
-MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~:$&^=@/])")
-JOINER = "\u2060"  # word joiner: takes no room; keeps a name from turning into an address or emoji
-ADDRESS = re.compile(r"(?i)(https?|ftp|mailto|www)(?=[.:])|(?<=\w)@(?=\w)")
+from dynamics.printable import printable
+
+MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~:$&^=@/%])")
+BREAK = ":small[]"
+"""Shown as nothing: parts a text, so that what is read across it (an address, an emoji, an arrow) is not."""
+READ = re.compile(r"(?i)(https?|ftp|mailto|xmpp|www)(?=[.:])|(?<=\w)(?=@)|(?<=[<>~-])(?=[->=])|(?<=:)")
 
 
 def escape(text: object, *, limit: int = 200) -> str:
@@ -13,10 +17,14 @@ def escape(text: object, *, limit: int = 200) -> str:
 
     Line breaks become spaces, and what is longer than `limit` characters is cut.
     """
-    flat = " ".join(str(text).split())
-    flat = flat if len(flat) <= limit else flat[: limit - 1] + "…"
-    unlinked = ADDRESS.sub(lambda found: found.group() + JOINER, flat)
-    return MARKDOWN.sub(r"\\\1", unlinked).replace(r"\:", rf"\:{JOINER}")
+    parts = _parts(printable(text, limit=limit))
+    return BREAK.join(MARKDOWN.sub(r"\\\1", part).replace("\ufeff", "&#xFEFF;") for part in parts)
+
+
+def _parts(text: str) -> list[str]:
+    """Return a text in the pieces between which something might be read that is not there."""
+    ends = [0, *(found.end() for found in READ.finditer(text)), len(text)]
+    return [text[a:b] for a, b in pairwise(ends)]
 
 
 def count(number: int, noun: str) -> str:

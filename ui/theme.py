@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
+from dynamics.printable import printable
 from ui import nav
 
 NAME = "Driftscope"
@@ -24,7 +25,7 @@ STYLE = """
 <style>
 .st-key-page-head .app-status {display: flex; flex-wrap: wrap; gap: .15rem 1.25rem; font-size: .875rem;
   border-bottom: 1px solid color-mix(in srgb, currentColor 18%, transparent); padding: 0 0 .6rem 0}
-.app-status span b {font-weight: 600}
+.app-status span b {font-weight: 600; overflow-wrap: anywhere}
 .app-status .app-quiet {opacity: .65}
 .app-empty {text-align: center; padding: 3.5rem 1rem 1rem 1rem}
 .app-empty h3 {font-size: 1.25rem; font-weight: 600; padding: 0 0 .5rem 0; margin: 0}
@@ -34,7 +35,8 @@ STYLE = """
 .app-facts i {display: block; font-style: normal; font-size: .8125rem; opacity: .7; font-weight: 400}
 .app-facts b {display: block; font-size: 1.0625rem; font-weight: 600; line-height: 1.35;
   overflow-wrap: anywhere}
-.app-facts small {display: block; font-size: .8125rem; font-weight: 400; opacity: .75}
+.app-facts small {display: block; overflow-wrap: anywhere; font-size: .8125rem; font-weight: 400;
+  opacity: .75}
 .app-lead {font-size: 1.1875rem; line-height: 1.5; max-width: 46rem; margin: 0}
 .app-steps div {padding: .3rem 0; display: flex; gap: .75rem; align-items: baseline}
 .app-steps .app-tag {flex: 0 0 4.75rem; font-size: .8125rem; font-weight: 600; opacity: .75}
@@ -42,7 +44,7 @@ STYLE = """
 .app-steps .app-skip {opacity: .65}
 .app-steps .app-do .app-tag {color: light-dark(#1f6f82, #7cc5d5); opacity: 1}
 .app-finding {border-left: 3px solid color-mix(in srgb, currentColor 18%, transparent);
-  padding: .1rem 0 .1rem .8rem; line-height: 1.45}
+  padding: .1rem 0 .1rem .8rem; line-height: 1.45; overflow-wrap: anywhere}
 .app-finding b {display: block; font-size: .8125rem; font-weight: 600}
 .app-finding .app-fix {display: block; opacity: .75}
 .app-error {border-color: #c2453a} .app-error b {color: light-dark(#b3382d, #f0948b)}
@@ -50,8 +52,14 @@ STYLE = """
 .app-good {border-color: #2f8f5b} .app-good b {color: light-dark(#1f6f46, #7fd0a4)}
 .app-note b {opacity: .75}
 .app-hint {opacity: .8; margin: 0}
+[data-testid=stElementToolbar] button[aria-label^="Download"] {display: none} /* the pages' own CSV is safe */
 </style>
 """
+
+
+def _text(name: object) -> str:
+    """Return a name from a file, or words of ours, as text in HTML."""
+    return html.escape(printable(name))
 
 
 def head() -> None:
@@ -65,7 +73,7 @@ def status(parts: Sequence[tuple[str, str]]) -> None:
     if not parts:
         return
     spans = "".join(
-        f"<span><span class='app-quiet'>{html.escape(what)}</span> <b>{html.escape(name)}</b></span>"
+        f"<span><span class='app-quiet'>{_text(what)}</span> <b>{_text(name)}</b></span>"
         for what, name in parts
     )
     with st.container(key="page-head"):
@@ -74,7 +82,7 @@ def status(parts: Sequence[tuple[str, str]]) -> None:
 
 def empty(title: str, text: str, page: str | None = None, action: str | None = None) -> None:
     """Draw an empty state: what is missing, why it is needed, and the page that has it."""
-    st.html(f"<div class='app-empty'><h3>{html.escape(title)}</h3><p>{html.escape(text)}</p></div>")
+    st.html(f"<div class='app-empty'><h3>{_text(title)}</h3><p>{_text(text)}</p></div>")
     if page and action:
         with st.container(horizontal=True, horizontal_alignment="center"):
             nav.button(page, action, key=f"empty-{page}", primary=True)
@@ -82,7 +90,7 @@ def empty(title: str, text: str, page: str | None = None, action: str | None = N
 
 def lead(text: str) -> None:
     """Draw the one sentence that opens a page."""
-    st.html(f"<p class='app-lead'>{html.escape(text)}</p>")
+    st.html(f"<p class='app-lead'>{_text(text)}</p>")
 
 
 def facts(known: Mapping[str, str | tuple[str, str]]) -> None:
@@ -90,16 +98,16 @@ def facts(known: Mapping[str, str | tuple[str, str]]) -> None:
     rows = []
     for name, value in known.items():
         main, more = value if isinstance(value, tuple) else (value, "")
-        small = f"<small>{html.escape(more)}</small>" if more else ""
-        rows.append(f"<div><i>{html.escape(name)}</i><b>{html.escape(main)}</b>{small}</div>")
+        small = f"<small>{_text(more)}</small>" if more else ""
+        rows.append(f"<div><i>{_text(name)}</i><b>{_text(main)}</b>{small}</div>")
     st.html(f"<div class='app-facts'>{''.join(rows)}</div>")
 
 
 def steps(rows: Sequence[tuple[str, ...]]) -> None:
     """Draw a list of (tag, sentence) or (tag, title, sentence) rows."""
     items = "".join(
-        f"<div class='app-{html.escape(tag.lower())}'><span class='app-tag'>{html.escape(tag)}</span>"
-        f"<span>{'<b>' + html.escape(title[0]) + '</b> ' if title else ''}{html.escape(text)}</span></div>"
+        f"<div class='app-{_text(tag.lower())}'><span class='app-tag'>{_text(tag)}</span>"
+        f"<span>{'<b>' + _text(title[0]) + '</b> ' if title else ''}{_text(text)}</span></div>"
         for tag, *title, text in rows
     )
     st.html(f"<div class='app-steps'>{items}</div>")
@@ -107,13 +115,13 @@ def steps(rows: Sequence[tuple[str, ...]]) -> None:
 
 def finding(level: str, tag: str, message: str, fix: str) -> None:
     """Draw one finding: how serious it is, what was found, and what to do."""
-    more = f"<span class='app-fix'>{html.escape(fix)}</span>" if fix else ""
+    more = f"<span class='app-fix'>{_text(fix)}</span>" if fix else ""
     st.html(
-        f"<div class='app-finding app-{html.escape(level)}'><b>{html.escape(tag)}</b>"
-        f"<span>{html.escape(message)}</span>{more}</div>"
+        f"<div class='app-finding app-{_text(level)}'><b>{_text(tag)}</b>"
+        f"<span>{_text(message)}</span>{more}</div>"
     )
 
 
 def hint(text: str) -> None:
     """Draw a quiet sentence."""
-    st.html(f"<p class='app-hint'>{html.escape(text)}</p>")
+    st.html(f"<p class='app-hint'>{_text(text)}</p>")

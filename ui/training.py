@@ -11,7 +11,7 @@ from dynamics.snapshots import Snapshots, is_ordered
 from jobs.client import Job
 from models.config import TrainConfig
 from models.methods import METHODS, usual_members
-from ui import cache, comparing, estimating, jobs_panel, nav, state, theme
+from ui import cache, comparing, estimating, jobs_panel, nav, state, theme, trust
 from ui.text import count, duration, escape
 
 STARTED = "trainings"  # those started last in this tab; a single one is opened when it is there
@@ -193,6 +193,8 @@ def _trained(job: Job, *, alone: bool) -> None:
         st.rerun()
     if alone:
         st.success(f"Trained in {duration(job.seconds)} and saved in the library.", icon=":material/check:")
+    if trust.learned_nothing(state.store().model(model)):
+        st.warning(trust.NOTHING, icon=":material/warning:")
     with st.container(horizontal=True):
         for page, label in (("flow", "See the flow"), ("trajectories", "Follow cells")):
             kind = "primary" if alone and page == "flow" else "secondary"

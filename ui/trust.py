@@ -16,6 +16,7 @@ WORDS = {
     "worse": "Worse than copying",
     "untestable": "Cannot be tested",
 }
+NOTHING = "This model learned nothing: it predicts no better than one mean velocity for all cells."
 UNVALIDATED = "Not validated: no time point was held out to test this model."
 
 
@@ -87,7 +88,16 @@ def bands_note(entry: ModelEntry) -> str:
 
 
 def sentence(entry: ModelEntry) -> str:
-    """Say how a model did on held-out times, or that nobody knows; text for Markdown."""
+    """Say how a model did in training and on held-out times, or that nobody knows; text for Markdown."""
+    return f"{NOTHING} {_tested(entry)}" if learned_nothing(entry) else _tested(entry)
+
+
+def learned_nothing(entry: ModelEntry) -> bool:
+    """Tell whether training came to nothing."""
+    return entry.about.get("learned_nothing") is True
+
+
+def _tested(entry: ModelEntry) -> str:
     found = scores(entry)
     if found is None:
         told = entry.about.get("validation")

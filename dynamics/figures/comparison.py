@@ -3,7 +3,7 @@
 import numpy as np
 import plotly.graph_objects as go
 
-from dynamics.figures.style import OKABE_ITO, colours_for, escaped, styled
+from dynamics.figures.style import OKABE_ITO, colours_for, escaped, named, styled
 
 MOST_GROUPS = 20
 ENDS = (30, 60, 90, 180)
@@ -32,13 +32,13 @@ def angles(
     names, told = np.asarray(groups).astype(str), np.isfinite(angle)
     figure, farthest = go.Figure(), 0.0
     paint = colours_for(shown, colours) if colours else [OKABE_ITO[0]] * len(shown)
-    for name, colour in zip(shown, paint, strict=True):
+    for name, told_as, colour in zip(shown, named(shown, limit=40), paint, strict=True):
         values = angle[told & (names == name)]
         low, first, middle, third, high = np.quantile(values, [0.05, 0.25, 0.5, 0.75, 0.95])
         farthest = max(farthest, high)
         figure.add_trace(
             go.Box(
-                y=[escaped(name)],
+                y=[told_as],
                 lowerfence=[low],
                 q1=[first],
                 median=[middle],
@@ -55,6 +55,6 @@ def angles(
     styled(figure, x="angle (degrees)", height=HEAD + ROW * max(len(shown), 2))
     end = next((end for end in ENDS if farthest <= end), ENDS[-1])
     figure.update_xaxes(range=[0, end], dtick=end / 6 if end < 180 else 45, ticksuffix="°", showgrid=True)
-    figure.update_yaxes(autorange="reversed")
+    figure.update_yaxes(autorange="reversed", type="category")
     figure.update_layout(showlegend=False, hovermode="closest")
     return figure

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import plotly.graph_objects as go
 
-from dynamics.figures.style import AXIS, MISSING, OKABE_ITO, colours_for, escaped, faded, styled
+from dynamics.figures.style import AXIS, MISSING, OKABE_ITO, colours_for, escaped, faded, named, styled
 
 if TYPE_CHECKING:
     from dynamics.fate_tables import TypeFlows
@@ -116,7 +116,7 @@ def _corner_names(figure: go.Figure, at: np.ndarray, names: Sequence[str]) -> No
         figure.add_annotation(
             x=1.04 * x,
             y=1.04 * y + (0.34 if flat else 0),
-            text=escaped(_short(name)),
+            text=escaped(name, limit=22),
             showarrow=False,
             xanchor="center" if flat else side,
             yanchor="bottom" if flat else over,
@@ -140,7 +140,7 @@ def over_time(
             place[k, c] = len(node["label"])
             middle = top + height_of[c] / 2
             top += height_of[c]
-            node["label"].append(escaped(_short(names[c])) if k in (0, len(flows.times) - 1) else "")
+            node["label"].append(escaped(names[c], limit=22) if k in (0, len(flows.times) - 1) else "")
             node["color"].append(paint[c])
             node["x"].append(0.001 + 0.998 * k / (len(flows.times) - 1))
             node["y"].append(float(np.clip(middle / max(height_of.sum(), 1e-9), 0.001, 0.999)))
@@ -217,7 +217,7 @@ def by_type(
     labels = [
         label
         for name, _, plain in rows
-        for label in ([escaped(_short(name, 26))] if plain is None else _both(name))
+        for label in ([escaped(name, limit=26)] if plain is None else _both(name))
     ]
     values = [part for _, grown, plain in rows for part in ([grown] if plain is None else [grown, plain])]
     table = np.array(values, dtype=float).reshape(len(labels), len(names))
@@ -243,7 +243,7 @@ def by_type(
 
 
 def _both(name: str) -> list[str]:
-    return [f"{escaped(_short(name, 26))}, growth", "without"]
+    return [f"{escaped(name, limit=26)}, growth", "without"]
 
 
 def reliability(predicted: np.ndarray, real: np.ndarray, counts: np.ndarray) -> go.Figure:
@@ -286,7 +286,7 @@ def clone_scores(
     for kind, scores in values.items():
         figure.add_trace(
             go.Bar(
-                x=[escaped(_short(name)) for name in names],
+                x=named(names, limit=22),
                 y=scores,
                 name=kind,
                 marker={"color": paint[kind]},
@@ -294,12 +294,9 @@ def clone_scores(
             )
         )
     styled(figure, y=measure, height=300)
+    figure.update_xaxes(type="category")
     figure.update_layout(barmode="group", hovermode="closest")
     figure.update_layout(legend={"orientation": "h", "y": 1.0, "yanchor": "bottom"})
     if chance is not None:
         figure.add_hline(y=chance, line={"color": AXIS, "dash": "dot"})
     return figure
-
-
-def _short(name: str, limit: int = 22) -> str:
-    return name if len(name) <= limit else name[: limit - 1] + "…"

@@ -18,6 +18,7 @@ from dynamics.figures.style import (
     styled,
     time_title,
 )
+from dynamics.printable import printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,7 +56,9 @@ def trend(
         )
         colour = paint[fate]
         line = {"color": colour, "width": 2.2}
-        figure.add_traces(banded(time, (low, mean, high), name=_short(fate), group=fate, line=line))
+        figure.add_traces(
+            banded(time, (low, mean, high), name=printable(fate, limit=22), group=fate, line=line)
+        )
         figure.add_trace(
             go.Scatter(
                 x=along.measured,
@@ -69,7 +72,7 @@ def trend(
         )
     styled(figure, x=time_title(unit), y=label, height=290)
     title = {
-        "text": f"<b>{escaped(_short(name, 40))}</b>",
+        "text": f"<b>{escaped(name, limit=40)}</b>",
         "x": 0,
         "xanchor": "left",
         "font": {"size": TEXT + 1},
@@ -89,7 +92,7 @@ def heat(
     names
         Of the genes of `found.order`, in its order.
     """
-    labels = [escaped(_short(name, 18)) for name in names]
+    labels = [escaped(name, limit=18) for name in names]
     known = np.isfinite(found.scaled).all(axis=0)
     told = np.column_stack([found.peak, found.change])
     figure = go.Figure(
@@ -123,7 +126,7 @@ def heat(
 
 def effects(rows: "pd.DataFrame", *, colour: str = OKABE_ITO[0]) -> go.Figure:
     """Draw the effect of genes with its interval, from the top; hollow where it does not hold up."""
-    labels = [escaped(_short(name, 18)) for name in rows["gene"]]
+    labels = [escaped(name, limit=18) for name in rows["gene"]]
     error = {
         "type": "data",
         "array": rows["high"] - rows["effect"],
@@ -157,7 +160,7 @@ def overview(rows: "pd.DataFrame", *, colour: str = OKABE_ITO[0]) -> go.Figure:
     label = np.array([""] * len(rows), dtype=object)
     order = np.argsort(-effect, kind="stable")
     ends = np.unique(np.concatenate([order[: NAMED // 2], order[-NAMED // 2 :]]))
-    label[ends] = [escaped(_short(name, 14)) for name in rows["gene"].to_numpy()[ends]]
+    label[ends] = [escaped(name, limit=14) for name in rows["gene"].to_numpy()[ends]]
     side = np.where(np.arange(len(rows)) % 2 == 0, "middle right", "middle left")
     figure = go.Figure()
     for mine, paint, name in ((~held, MISSING, "does not hold up"), (held, colour, "holds up")):
@@ -224,7 +227,7 @@ def portrait(
                     y=found.unspliced[mine],
                     mode="markers",
                     marker={"size": 4, "color": colour, "opacity": 0.6},
-                    name=escaped(_short(group)),
+                    name=escaped(group, limit=22),
                     showlegend=bool(group),
                     hovertemplate=f"spliced %{{x:.2f}}, unspliced %{{y:.2f}}<extra>{escaped(group)}</extra>",
                 )
@@ -245,7 +248,3 @@ def _told(rows: "pd.DataFrame") -> np.ndarray:
     names = [escaped(name) for name in rows["gene"]]
     columns = [rows[name].to_numpy(float) for name in ("low", "high", "q", "matched_null_p")]
     return np.array([*zip(names, *columns, strict=True)], dtype=object).reshape(len(rows), 5)
-
-
-def _short(name: str, limit: int = 22) -> str:
-    return name if len(name) <= limit else name[: limit - 1] + "…"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import plotly.graph_objects as go
 
-from dynamics.figures.style import AXIS, OKABE_ITO, banded, colours_for, escaped, faded, styled
+from dynamics.figures.style import AXIS, OKABE_ITO, banded, colours_for, escaped, faded, named, styled
 
 if TYPE_CHECKING:
     from dynamics.perturb import Effect
@@ -21,9 +21,10 @@ UP, DOWN = OKABE_ITO[0], OKABE_ITO[3]
 
 def change(found: "Effect", random: "Null | None", *, colours: Mapping[str, str] | None = None) -> go.Figure:
     """Draw the change of each fate with its interval, and grey the range of 8 of 10 random genes."""
-    names = [escaped(name) for name in found.names]
+    names = named(found.names)
     paint = [
-        (colours or {}).get(name, other) for name, other in zip(found.names, colours_for(names), strict=True)
+        (colours or {}).get(name, other)
+        for name, other in zip(found.names, colours_for(found.names), strict=True)
     ]
     figure = styled(go.Figure(), x="change of probability", height=HEAD + max(54 * len(names), 200))
     if random is not None:
@@ -56,6 +57,7 @@ def change(found: "Effect", random: "Null | None", *, colours: Mapping[str, str]
     )
     figure.add_vline(x=0, line={"color": AXIS, "width": 1})
     figure.update_xaxes(tickformat="+.0%")
+    figure.update_yaxes(type="category")
     figure.update_layout(hovermode="closest", barmode="overlay", margin_t=48)
     figure.update_layout(legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0})
     return figure
@@ -109,7 +111,7 @@ def ranking(found: "Screen", *, most: int = MOST_BARS) -> go.Figure:
     figure = styled(go.Figure(), x=f"change of {escaped(found.fate)}", height=HEAD + BAR * max(len(rows), 4))
     colours = [faded(UP if found.effect[k] > 0 else DOWN, 1.0 if found.called[k] else 0.35) for k in rows]
     figure.add_bar(
-        y=[escaped(found.genes[k]) for k in rows],
+        y=named([found.genes[k] for k in rows], limit=26),
         x=found.effect[rows],
         orientation="h",
         marker={"color": colours},
@@ -118,5 +120,6 @@ def ranking(found: "Screen", *, most: int = MOST_BARS) -> go.Figure:
         hovertemplate="%{x:+.1%}, q %{customdata[0]:.2g}, off data %{customdata[1]:.0%}<extra>%{y}</extra>",
     )
     figure.update_xaxes(tickformat="+.0%")
+    figure.update_yaxes(type="category")
     figure.update_layout(hovermode="closest", showlegend=False)
     return figure

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from dynamics.figures.style import AXIS, OKABE_ITO, TEXT, escaped, styled
+from dynamics.figures.style import AXIS, OKABE_ITO, TEXT, escaped, named, styled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,8 +81,8 @@ def matrix(found: "Regulation", table: np.ndarray, *, most: int = 40, label: str
     figure = go.Figure(
         go.Heatmap(
             z=shown,
-            x=[escaped(found.targets[k]) for k in columns],
-            y=[escaped(found.regulators[k]) for k in rows],
+            x=named([found.targets[k] for k in columns], limit=26),
+            y=named([found.regulators[k] for k in rows], limit=26),
             colorscale=[list(part) for part in SCALE],
             zmin=-(top or 1.0),
             zmax=top or 1.0,
@@ -236,13 +236,13 @@ def _hovers(figure: go.Figure, edges: "Sequence[dict]", place: dict, title: str)
 
 def _told(row: dict, title: str) -> str:
     name = f"{escaped(row['regulator'])} → {escaped(row['target'])}"
-    said = [f"<b>{name}</b>", row["call"] if title == "score" else "", f"score {row['score']:.3f}"]
+    said = [f"<b>{name}</b>", escaped(row["call"]) if title == "score" else "", f"score {row['score']:.3f}"]
     if row["score_low"] is not None:
         said.append(f"between members {row['score_low']:.3f} to {row['score_high']:.3f}")
         said.append(f"{row['members_agree']:.0%} of the members give this sign")
     said.append(f"correlation {row['correlation']:.2f}")
     said += [f"Jacobian {row['jacobian']:.3g}"] if row["jacobian"] is not None else []
-    said += [f"in the prior network: {row['prior']}"] if row["prior"] else []
+    said += [f"in the prior network: {escaped(row['prior'])}"] if row["prior"] else []
     return "<br>".join(part for part in said if part)
 
 
@@ -258,7 +258,7 @@ def _genes(figure: go.Figure, names: list[str], place: dict, factors: set[str]) 
                 "color": ["#E69F00" if name in factors else "#949494" for name in names],
                 "line": {"width": 1, "color": AXIS},
             },
-            text=[escaped(name) for name in names],
+            text=[escaped(name, limit=26) for name in names],
             textposition="top center",
             textfont={"size": TEXT - 1},
             hovertemplate="%{text}<extra></extra>",

@@ -1,10 +1,13 @@
 """How figures look: one quiet template for light and dark pages, and colours that most can tell apart."""
 
 import html
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
+
+from dynamics.printable import printable
 
 GRID = "rgba(127, 127, 127, 0.18)"
 AXIS = "rgba(127, 127, 127, 0.6)"
@@ -24,9 +27,28 @@ MORE = (
 DASHES = ("solid", "dash", "dot", "dashdot")
 
 
-def escaped(name: object) -> str:
-    """Return a name from a file as text that Plotly shows as it is."""
-    return html.escape(str(name), quote=False)
+LONGEST = 160
+"""Letters of a name that are drawn; a longer one is cut."""
+ACTING = {"{": "&#123;", "$": "&#36;"}
+"""Signs that Plotly reads in templates (`%{x}`) and formulas (`$x$`), as it shows them."""
+
+
+def escaped(name: object, *, limit: int = LONGEST) -> str:
+    """Return a name from a file as text that Plotly shows as it is: no tag, link, template or formula."""
+    text = html.escape(printable(name, limit=limit), quote=False)
+    for sign, shown in ACTING.items():
+        text = text.replace(sign, shown)
+    return text
+
+
+def named(names: Sequence[object], *, limit: int = LONGEST) -> list[str]:
+    """Return names for the places of an axis; those that are the same when cut are numbered, not merged."""
+    cut, seen = [], Counter()
+    for name in names:
+        text = escaped(name, limit=limit)
+        seen[text] += 1
+        cut.append(text if seen[text] == 1 else f"{text} ({seen[text]})")
+    return cut
 
 
 def colours_for(names: Sequence[str], known: Mapping[str, str] | None = None) -> list[str]:
@@ -79,7 +101,7 @@ def styled(figure: go.Figure, *, x: str = "", y: str = "", height: int = 320) ->
         plot_bgcolor="rgba(0, 0, 0, 0)",
         font={"size": TEXT},
         legend={"font": {"size": TEXT - 1}, "bgcolor": "rgba(0, 0, 0, 0)", "itemsizing": "constant"},
-        hoverlabel={"font": {"size": TEXT - 1}},
+        hoverlabel={"font": {"size": TEXT - 1}, "namelength": -1},
         hovermode="x unified",
         uirevision="kept",
     )

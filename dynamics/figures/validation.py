@@ -5,7 +5,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from dynamics.figures.style import AXIS, OKABE_ITO, escaped, styled
+from dynamics.figures.style import AXIS, OKABE_ITO, escaped, named, styled
 
 LINE, COPY, FLOOR = "straight line", "copy of the time before", "noise floor"
 SHOWN = (-0.6, 1.25)
@@ -75,13 +75,14 @@ def headroom_by_type(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
         "type", "n_cells", "headroom", "headroom_se", "verdict", "verdict_text".
     """
     told = sorted((row for row in rows if row["headroom"] is not None), key=lambda row: -row["headroom"])
+    labels = named([row["type"] for row in told], limit=40)
     figure = go.Figure()
     for verdict, (name, colour, symbol) in VERDICTS.items():
         mine = [row for row in told if row["verdict"] == verdict]
         figure.add_trace(
             go.Scatter(
                 x=[_within(row["headroom"]) for row in mine],
-                y=[escaped(row["type"]) for row in mine],
+                y=[label for label, row in zip(labels, told, strict=True) if row["verdict"] == verdict],
                 error_x={"array": [2 * (row["headroom_se"] or 0) for row in mine], "thickness": 1.5},
                 mode="markers",
                 name=name,
@@ -96,8 +97,7 @@ def headroom_by_type(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
             )
         )
     styled(figure, height=HEAD + ROW * max(len(told), 3))
-    names = [escaped(row["type"]) for row in told]
-    figure.update_yaxes(categoryorder="array", categoryarray=names[::-1])
+    figure.update_yaxes(type="category", categoryorder="array", categoryarray=labels[::-1])
     _levels(figure, "x")
     figure.update_layout(hovermode="closest", legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"})
     return figure
@@ -112,7 +112,7 @@ def gene_distances(rows: Sequence[Mapping[str, Any]], *, most: int = 20) -> go.F
         "gene", "model", "copy", "line": W1 over the standard deviation of the gene in the real cells.
     """
     shown = list(rows)[:most]
-    names = [escaped(row["gene"]) for row in shown]
+    names = named([row["gene"] for row in shown], limit=40)
     marks = {
         "copy": (COPY, AXIS, "line-ns-open"),
         "line": (LINE, OKABE_ITO[0], "diamond-open"),
@@ -133,7 +133,7 @@ def gene_distances(rows: Sequence[Mapping[str, Any]], *, most: int = 20) -> go.F
     styled(
         figure, x="distance to the real values (their standard deviations)", height=HEAD + ROW * len(shown)
     )
-    figure.update_yaxes(categoryorder="array", categoryarray=names[::-1])
+    figure.update_yaxes(type="category", categoryorder="array", categoryarray=names[::-1])
     figure.update_xaxes(rangemode="tozero", showgrid=True)
     figure.update_layout(hovermode="closest", legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"})
     return figure

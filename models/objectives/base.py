@@ -152,7 +152,7 @@ class Objective(ABC):
     @staticmethod
     def tables_fit(shapes: Mapping[str, tuple[int, ...]], *, dim: int, n_times: int) -> bool:
         """Whether tables of these shapes, as a file lists them, are such as `tables` gives."""
-        return True
+        return not shapes
 
     @abstractmethod
     def draw(self, rng: np.random.Generator, *, steps: int, batch: int) -> Batches:

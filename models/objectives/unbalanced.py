@@ -1,5 +1,6 @@
 """Flow matching where cells multiply, die, or have no counterpart."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from types import SimpleNamespace
@@ -174,6 +175,10 @@ class GrowthFlowMatching(FlowMatching):
 
     def tables(self) -> dict[str, np.ndarray]:
         return {"growth_unit": self.unit}
+
+    @staticmethod
+    def tables_fit(shapes: Mapping[str, tuple[int, ...]], *, dim: int, n_times: int) -> bool:
+        return dict(shapes) == {"growth_unit": (n_times - 1,)}
 
     def paired(self, x0: np.ndarray, x1: np.ndarray, settings: GrowthSettings) -> Coupling:
         if settings.growth_from == "genes":

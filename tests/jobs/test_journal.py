@@ -141,7 +141,9 @@ def test_a_job_goes_on_by_itself_only_once(jobs: client.Jobs) -> None:
 
 def test_a_damaged_journal_is_refused_in_words(tmp_path: Path) -> None:
     (tmp_path / process.JOURNAL).write_bytes(b"not a database at all, but long enough to be read as one" * 20)
-    with pytest.raises(JobError, match=r"Move the file .* away"):
+    with pytest.raises(
+        JobError, match=r"damaged .* are safe. Stop Driftscope, move the files journal.sqlite\*"
+    ):
         client.Jobs(tmp_path)
 
 
@@ -158,7 +160,7 @@ def test_a_full_disk_is_said_before_anything_starts(
     jobs: client.Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(quotas, "ROOM_MB", 10**12)
-    with pytest.raises(JobError, match="MB are free"):
+    with pytest.raises(JobError, match=r"are free, .* are needed to start"):
         jobs.submit("count", {})
 
 

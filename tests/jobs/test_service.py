@@ -1,5 +1,6 @@
 """The job service as a process of its own: what it promises, with light tasks."""
 
+import json
 import os
 import re
 import signal
@@ -87,7 +88,43 @@ def test_a_job_that_does_not_listen_is_ended_and_the_other_unharmed(service: cli
     until(lambda: service.get(other).fraction > reached)
     service.stop(other)
     assert service.wait(other).attempt == 1
-    assert len(service.history(other)) > 50
+    assert len(service.history(other)) > 10
+
+
+def test_the_pieces_of_a_job_end_with_it(service: client.Jobs) -> None:
+    until(lambda: service.service().workers == 2)
+    id = service.submit("spread", {"pieces": 2})
+    seen = [service.folder(id) / f"spin{number}" for number in range(2)]
+    until(lambda: all(path.exists() for path in seen))
+    pids = {one.pid for one in _workers(service)}
+    service.stop(id)
+    assert service.wait(id).state == "stopped"
+    until(lambda: (told := [path.read_text() for path in seen]) and _still(seen, told), timeout=5)
+    assert {one.pid for one in _workers(service)} == pids
+    assert service.wait(service.submit("count", {"steps": 1})).state == "done"
+
+
+def _still(seen: list[Path], told: list[str]) -> bool:
+    time.sleep(0.2)
+    return [path.read_text() for path in seen] == told
+
+
+def test_a_job_whose_worker_dies_before_it_begins_is_given_again(home: Path) -> None:
+    jobs = started(home, workers=1)
+    dead = _workers(jobs)[0]
+    dead.suspend()
+    id = jobs.submit("count", {"steps": 1})
+    until(lambda: jobs.get(id).state == "running")
+    dead.kill()
+    job = jobs.wait(id)
+    assert (job.state, job.attempt) == ("done", 2)
+
+
+def test_a_job_that_nobody_works_on_does_not_stay_at_work(service: client.Jobs) -> None:
+    service.journal.add("astray00", task="count", title="", params={"steps": 1}, dataset=None)
+    service.journal.change("astray00", if_in=("queued",), state="running", started=time.time())
+    assert until(lambda: service.get("astray00").over)
+    service.forget("astray00")
 
 
 def test_words_for_the_user_are_shown_as_they_are(service: client.Jobs) -> None:
@@ -96,20 +133,41 @@ def test_words_for_the_user_are_shown_as_they_are(service: client.Jobs) -> None:
     assert job.error == "Found 1 time point, expected at least 2: choose another time column."
 
 
-def test_any_other_error_gets_a_number_that_the_logs_know(service: client.Jobs) -> None:
+def test_any_other_error_gets_a_number_that_the_log_of_the_server_knows(service: client.Jobs) -> None:
     job = service.wait(service.submit("odd", {}))
     number = re.fullmatch(r"Something unexpected went wrong \(error ([0-9A-F]{8})\)\. .*", job.error).group(1)
     assert "secret" not in job.error
-    for text in (service.log(job.id), (service.home / process.LOG).read_text()):
-        assert number in text
-        assert "ValueError: secret inner detail" in text
+    assert number in service.log(job.id)
+    for untold in ("secret inner detail", "Traceback", str(process.REPOSITORY)):
+        assert untold not in service.log(job.id)
+    story = (service.home / process.LOG).read_text().partition(number)[2]
+    assert "ValueError: secret inner detail" in story
+
+
+def test_the_story_of_a_file_that_ends_its_reader_is_in_the_log_of_the_server(service: client.Jobs) -> None:
+    job = service.wait(service.submit("unreadable", {}))
+    number = re.search(r"more under ([0-9a-f]+)", job.error)[1]
+    assert "no good" not in job.error + service.log(job.id)
+    assert str(process.REPOSITORY) not in service.log(job.id)
+    assert "no good" in (service.home / process.LOG).read_text().partition(number)[2]
+
+
+def test_the_log_of_the_service_is_json_where_that_is_asked_for(home: Path, monkeypatch) -> None:
+    monkeypatch.setenv("DRIFTSCOPE_LOG", "json")
+    jobs = started(home, workers=1)
+    job = jobs.wait(jobs.submit("odd", {}))
+    said = [json.loads(line) for line in (home / process.LOG).read_text().splitlines()]
+    found = [one for one in said if one.get("error") and one["error"] in job.error]
+    assert "ValueError: secret inner detail" in found[0]["story"]
+    assert found[0]["level"] == "error"
 
 
 def test_log_and_figures_hold_what_was_said(service: client.Jobs) -> None:
     id = service.submit("talk", {})
     service.wait(id)
     assert "said by the product" in service.log(id)
-    assert "take care" in service.log(id)
+    assert "UserWarning: take care" in service.log(id)
+    assert str(process.REPOSITORY) not in service.log(id)
     assert "said by others" not in service.log(id)
     assert service.history(id) == [{"loss": None, "step": 1}]
 
@@ -210,8 +268,21 @@ def test_a_job_over_memory_is_ended_with_the_limit_in_its_words(home: Path) -> N
     other = jobs.submit("count", {"steps": 60, "pause": 0.05})
     job = jobs.wait(jobs.submit("hungry", {}))
     assert job.state == "failed"
-    assert "ran out of memory (limit 0.4 GB)" in job.error
+    assert re.search(r"ran out of memory \(limit 0.4 GB, it held about 0?\.[3-9]\d? GB", job.error), job.error
     assert jobs.wait(other).state == "done"
+
+
+def test_a_job_that_asks_for_too_much_at_once_is_told_so_and_its_worker_lives(home: Path) -> None:
+    jobs = started(home, "--memory", "0.4", workers=1)
+    pid = _workers(jobs)[0].pid
+    job = jobs.wait(jobs.submit("gulp", {}))
+    assert job.state == "failed"
+    assert re.search(r"limit 0.4 GB, it held about .* GB, and asked for 74.5 GiB more\)", job.error), (
+        job.error
+    )
+    assert jobs.wait(jobs.submit("count", {"steps": 1})).state == "done"
+    assert _workers(jobs)[0].pid == pid
+    assert int(Path(f"/proc/{pid}/oom_score_adj").read_text()) > 0
 
 
 def test_a_service_that_nobody_needs_ends(home: Path) -> None:

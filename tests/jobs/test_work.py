@@ -136,11 +136,11 @@ def test_a_demo_is_made_once_and_opens_as_often_as_wanted(
     only = {"name": "branching", "only_build": True}
     assert work.demo(params=only, folder=folder, progress=Heard()) == {}
     assert workspace.datasets() == []
-    ids = [
-        work.demo(params={"name": "branching"}, folder=folder, progress=Heard())["dataset"] for _ in range(2)
-    ]
+    jobs = [folder, folder.with_name("0123456789abcdef0124"), folder]  # the last one is given again
+    ids = [work.demo(params={"name": "branching"}, folder=job, progress=Heard())["dataset"] for job in jobs]
     assert made == ["branching"]
-    assert len(set(ids)) == 2
+    assert ids == [job.name for job in jobs]
+    assert len(workspace.datasets()) == 2
     dataset = workspace.dataset(ids[0])
     assert dataset.roles["rep"] == "X_pca"
     assert dataset.report["n_cells"] == read.read_cells(dataset.file).n_obs

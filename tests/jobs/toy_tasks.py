@@ -7,13 +7,17 @@ import time
 import warnings
 from pathlib import Path
 
+import numpy as np
+
 from dynamics.errors import DataError, Stopped
 from dynamics.field import Progress
+from jobs import farm, sandbox
+from jobs.nursery import Nursery
 from jobs.tasks import Task
 from jobs.workspace import write_whole
 
 MODULE = "tests.jobs.toy_tasks"
-NAMES = ("count", "deaf", "mendable", "odd", "hungry", "talk", "suicide")
+NAMES = ("count", "deaf", "mendable", "odd", "hungry", "gulp", "spread", "talk", "suicide", "unreadable")
 TASKS = {name: Task(f"{MODULE}:{name}", name.title(), resumable=name == "count") for name in NAMES}
 TASKS["lost"] = Task("no.such.module:task", "Lost")
 
@@ -48,6 +52,13 @@ def odd(*, params: dict, folder: Path, progress: Progress) -> dict:
     raise ValueError("secret inner detail")
 
 
+def unreadable(*, params: dict, folder: Path, progress: Progress) -> dict:
+    """Read a file that brings down the process that reads it."""
+    toy = {**os.environ, "TOY": '{"fail": "no good"}'}
+    sandbox.nursery = lambda: Nursery("tests.jobs.toy_orders", folder=sandbox.ROOT, environment=toy)
+    return sandbox.ingest(folder / "log.txt", folder / "clean.h5ad")
+
+
 def hungry(*, params: dict, folder: Path, progress: Progress) -> dict:
     """Take memory until ended."""
     eaten = []
@@ -55,6 +66,30 @@ def hungry(*, params: dict, folder: Path, progress: Progress) -> dict:
         eaten.append(b"x" * 50_000_000)
         progress(0.1, "eating")
         time.sleep(0.02)
+
+
+def gulp(*, params: dict, folder: Path, progress: Progress) -> dict:
+    """Ask for far too much memory at once."""
+    progress(0.1, "gulping")
+    return {"sum": float(np.ones(10**10).sum())}
+
+
+def spread(*, params: dict, folder: Path, progress: Progress) -> dict:
+    """Have all workers do pieces that never end and never look up."""
+
+    def alive() -> None:
+        if not progress(0.5, "others work"):
+            raise Stopped
+
+    with farm.within(alive) as run:
+        list(run(spin, [(str(folder), number) for number in range(params["pieces"])]))
+    return {}
+
+
+def spin(folder: str, number: int) -> None:
+    """Say for ever that one is there."""
+    while True:
+        (Path(folder) / f"spin{number}").write_text(f"{os.getpid()} {time.time_ns()}")
 
 
 def talk(*, params: dict, folder: Path, progress: Progress) -> dict:

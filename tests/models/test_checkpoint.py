@@ -16,6 +16,7 @@ from dynamics import disk
 from dynamics.basis import StateBasis
 from dynamics.errors import ModelError
 from models import checkpoint, container
+from models.card import NEEDED
 from models.config import TrainConfig
 from models.train import fit
 
@@ -26,7 +27,7 @@ SHAPE = {"dim": 3, "width": 8, "depth": 1, "heads": {"velocity": 3}, "kind": "fi
 def model():
     rng = np.random.default_rng(0)
     genes = ("Sox2", "Pax6", "α-globin", "MT-CO1")
-    numbers = (rng.standard_normal(shape).astype(np.float32) for shape in ((3, 4), 4, 4))
+    numbers = (rng.random(shape, np.float32) for shape in ((3, 4), 4, 4))
     config = TrainConfig(settings={"steps": 20, "width": 8, "depth": 1})
     return fit(drifting(40), config, basis=StateBasis(genes, *numbers), name="Früh → spät")
 
@@ -125,8 +126,9 @@ def test_a_file_cut_short_anywhere_is_refused(sound, tmp_path):
 
 def test_a_changed_header_is_noticed(sound, tmp_path):
     header, tensors = parts(sound)
-    for change in ({"seed": 3}, {"name": "mine"}, {"rep": "X_umap"}, {"sha256": "0" * 64}, {"new": 1}):
+    for change in ({"seed": 3}, {"name": "mine"}, {"rep": "X_umap"}, {"sha256": "0" * 64}, {"whiten": True}):
         refused(packed(header | change, tensors, signed=False), tmp_path, "changed after")
+    refused(packed(header | {"new": 1}, tensors, signed=False), tmp_path, "entries that Driftscope does not")
     refused(packed(header | {"sha256": None}, tensors, signed=False), tmp_path, "sha256")
 
 
@@ -156,7 +158,7 @@ def test_other_kinds_of_file_are_refused_and_not_run(tmp_path):
         b"\x89HDF\r\n\x1a\n" + bytes(500),
         b"{}" * 99,
     ):
-        refused(content, tmp_path, "not an intact Driftscope model")
+        refused(content, tmp_path, "not an intact Driftscope model|not a Driftscope model")
     assert not marker.exists()
 
 
@@ -249,7 +251,7 @@ def put(value, path, new):
 def test_any_entry_may_be_anything(sound, tmp_path):
     """Whatever stands in the header, the answer is a working model or a refusal in words."""
     header, tensors = parts(sound)
-    header["summary"] = {}
+    header["summary"] = {name: header["summary"][name] for name in NEEDED}
     path, n_refused = tmp_path / "m", 0
     for place in list(places(header)):
         for odd in ODD:
@@ -327,7 +329,7 @@ def test_layouts_that_lie_are_refused(sound, tmp_path):
         raw(json.dumps({key: value for key, value in outer.items() if key != "__metadata__"}), body),
         raw(json.dumps(outer | {"__metadata__": {"driftscope": 5}}), body),
         struct.pack("<Q", 2**63) + sound[8:],
-        struct.pack("<Q", 2_000_000) + b" " * 3_000_000,
+        struct.pack("<Q", 2_000_001) + b" " * 3_000_000,
     ):
         refused(content, tmp_path, "not an intact Driftscope model")
 

@@ -10,7 +10,7 @@ from clouds import drifting
 
 from dynamics.errors import DataError, SettingsError, Stopped, TrainingError
 from dynamics.snapshots import Snapshots, from_arrays
-from models import checkpoint, loop, resume
+from models import checkpoint, container, loop, resume
 from models.config import TrainConfig
 from models.train import fit
 
@@ -140,6 +140,45 @@ def test_a_loss_that_is_no_number_stops_at_its_step(snapshots, monkeypatch, tmp_
     with pytest.raises(TrainingError, match=r"step 31 of 120.*no longer a number.*smaller learning rate"):
         fit(snapshots, TrainConfig("ot-cfm", settings=QUICK), checkpoint=kept)
     assert kept.exists()
+
+
+def without_slope(value, times):
+    """Return a value whose slope stops being a number at one call, while the value itself stays one."""
+    times.append(1)
+    return value + (0 * (value - value.detach())).sqrt().sum() if len(times) == 31 else value
+
+
+@pytest.mark.parametrize("members", [1, 3])
+def test_a_slope_that_is_no_number_stops_at_its_step_and_the_last_good_weights_stay(
+    snapshots, monkeypatch, tmp_path, every_step, members
+):
+    from models.objectives.flow_matching import FlowMatching
+
+    plain, calls = FlowMatching.loss, []
+    monkeypatch.setattr(FlowMatching, "loss", lambda *given: without_slope(plain(*given), calls))
+    kept = tmp_path / "kept.safetensors"
+    recipe = TrainConfig("ot-cfm", settings=QUICK, members=members)
+    with pytest.raises(TrainingError, match=r"step 31 of 120.*slope of the loss"):
+        fit(snapshots, recipe, checkpoint=kept)
+    header, table = container.read(kept, container.STATE_KIND)
+    state = container.checked_tensors(kept, table, header)
+    assert int(state["step"]) == 30
+    assert all(np.isfinite(one).all() for one in state.values())
+    monkeypatch.undo()
+    again = fit(snapshots, recipe, checkpoint=kept)
+    undisturbed = fit(snapshots, recipe)
+    checkpoint.save(again, tmp_path / "again")
+    checkpoint.save(undisturbed, tmp_path / "undisturbed")
+    assert (tmp_path / "again").read_bytes() == (tmp_path / "undisturbed").read_bytes()
+
+
+def test_one_cell_that_is_no_number_among_two_thousand_is_named_before_training(rng):
+    states = rng.standard_normal((2_000, 2))
+    states[1_234, 1] = np.nan
+    shots = from_arrays(np.nan_to_num(states), np.repeat([0.0, 1.0], 1_000))
+    broken = dataclasses.replace(shots, states=states.astype(np.float32))
+    with pytest.raises(DataError, match=r"1 of 2,000 cells has|1 of 2,000 cells have"):
+        fit(broken, TrainConfig("ot-cfm"))
 
 
 def test_learning_nothing_is_said(snapshots):

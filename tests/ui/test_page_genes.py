@@ -8,6 +8,7 @@ from scipy import sparse
 from dynamics import terminal
 from jobs import work_fates
 from models.config import TrainConfig
+from tests.hostile.names import plain
 from tests.ui.test_page_fates import apart, keep, opened
 from tests.ui.test_pages_models import with_model, workspace
 from tests.ui.test_pages_start_data import open_page, words
@@ -82,7 +83,7 @@ def test_a_pasted_set_is_scored_and_names_that_are_missing_are_told(branching):
     said = words(app)
     assert "2 of 4 genes found" in said
     assert "Gene3x, zzz" in said
-    assert "Did you mean Gene3x" in said.replace("\\", "").replace("\u2060", "")
+    assert "Did you mean Gene3x" in plain(said)
     assert "Score of 2 genes" in said
 
 

@@ -1,5 +1,7 @@
 """The upload route and the server's folder: what gets in, what does not, and what is left behind."""
 
+import errno
+import fcntl
 import http.client
 import json
 import socket
@@ -153,13 +155,32 @@ def test_only_so_many_pages_hold_a_token(monkeypatch):
 
 
 def test_old_uploads_are_swept(home):
-    (files.folder() / "old.part").write_bytes(b"x")
+    (files.folder() / "old.upload").write_bytes(b"x")
     assert files.sweep(older_than_s=3600) == 0
     (files.folder() / "half a demo").mkdir()
     (files.folder() / "half a demo" / "data.h5ad").touch()
     assert files.sweep(older_than_s=-1) == 2
     assert not list(files.folder().iterdir())
     assert left_behind(home) == []
+
+
+def test_a_part_goes_as_soon_as_nobody_writes_it(home):
+    part = files.folder() / "half.part"
+    with part.open("xb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert files.sweep() == 0
+    assert files.sweep() == 1
+    assert not part.exists()
+
+
+def test_a_disk_that_is_full_is_said(home, port, monkeypatch):
+    async def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files, "_write", full)
+    status, answer = post(port, b"abc", x_upload_token=files.REGISTER.new_token())
+    assert status == 507
+    assert "disk of the server is full" in answer["error"]
 
 
 @pytest.fixture

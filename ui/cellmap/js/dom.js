@@ -59,9 +59,13 @@ export function setIcon(node, name, label) {
   if (text) text.textContent = label;
 }
 
-// Names from files, for Plotly, which reads a little markup.
+const ACTING = { "&": "&amp;", "<": "&lt;", ">": "&gt;", "{": "&#123;", $: "&#36;" };
+
+// Names from files, for Plotly, which reads a little markup, templates and formulas; a picture takes no control signs.
 export function escapeText(text) {
-  return String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+  const sign = (c) => String.fromCharCode(0x2400 + (c === "\x7f" ? 0x21 : c.charCodeAt(0)));
+  const flat = String(text).replace(/\s+/g, " ").replace(/[\x00-\x1f\x7f]/g, sign);
+  return flat.replace(/[\x80-\x9f\ufffe\uffff]/g, "\ufffd").replace(/[&<>{$]/g, (c) => ACTING[c]);
 }
 
 export function count(n) {

@@ -5,6 +5,8 @@ import { PAPER, escapeText } from "./dom.js";
 import { cellTraces, flatLayout, names, overTraces, solidLayout } from "./figure.js";
 import { paint } from "./raster.js";
 
+// A saved page asks nothing of any network: its browser is told to forbid it.
+const ALONE = `<meta http-equiv="Content-Security-Policy" content="default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:; worker-src blob:; font-src data:">`;
 const DENSITY = 3;
 const MOST_LEGEND = 40;
 
@@ -119,7 +121,7 @@ async function page(map) {
   const json = JSON.stringify({ data, layout: { ...layout, autosize: true } }).replace(/</g, "\\u003c");
   const library = await (await fetch(`${map.root}/api/map/plotly/${map.spec.plotly}.js`)).text();
   const title = escapeText(map.spec.alt);
-  return `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>${title}</title><style>
+  return `<!doctype html><html lang="en"><head><meta charset="utf-8">${ALONE}<title>${title}</title><style>
 body{margin:0;font:14px Helvetica,Arial,sans-serif;color:#1f2430}#map{height:calc(100vh - 60px)}p{margin:8px 16px}
 .svg-container>.gl-container{z-index:0}.svg-container>.main-svg{z-index:1}.svg-container>.main-svg:first-child{background:none!important}
 </style></head><body><div id="map"></div><p>${title}</p><script>${library.replace(/<\/script/gi, "<\\/script")}</script>
