@@ -1,6 +1,7 @@
 """Hostile files through the jobs of a real server, while a second session asks for its page every second."""
 
 import json
+import re
 import shutil
 import subprocess
 import tempfile
@@ -24,6 +25,7 @@ from tests.serving import Server, serve
 EVERY_S, PATIENCE_S, WITHIN_S = 1.0, 60.0, 2.0
 STUCK_S = 120.0
 MB = 1e6
+NUMBER = re.compile(r"The log has more under (\w+)")
 
 
 @dataclass
@@ -104,6 +106,8 @@ def report(cases: list[battery.Case]) -> tuple[list[str], bool]:
         wrong += [f"left running: {one}" for one in _left(home)]
         log = "".join(path.read_text(errors="replace") for path in home.glob("*.log"))
         wrong += ["LEAK in the server's log"] * (battery.CANARY in log)
+        numbers = [found for one in outcomes for found in NUMBER.findall(one.said)]
+        wrong += [f"error {number} is not in the log" for number in numbers if number not in log]
     return _lines(outcomes, np.array(visitor.seconds), grown, wrong), bool(wrong)
 
 

@@ -19,7 +19,7 @@ from dynamics.errors import DynamicsError, FileError, Stopped
 from dynamics.field import Progress, no_progress
 from dynamics.inspect import inspect
 from dynamics.read import read_h5ad, write_h5ad
-from jobs import answers, landlock
+from jobs import answers, landlock, syscalls
 from jobs.nursery import LEFT, Nursery, serve
 from jobs.precheck import check
 
@@ -237,6 +237,7 @@ def _limit(memory: int, seconds: int) -> bool:
     """
     if resource is None:
         return False
+    syscalls.forbid()
     used = resource.getrusage(resource.RUSAGE_SELF)
     processor = int(used.ru_utime + used.ru_stime) + seconds
     signal.alarm(seconds + int(PATIENCE))  # should nobody be there any more to end it
