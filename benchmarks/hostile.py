@@ -74,6 +74,10 @@ def table(outcomes: list[judging.Outcome]) -> list[str]:
             f"{sum(one.opened for one in some)} | {leaks} | {hangs} | "
             f"{max(one.peak for one in some) / 1e9:.2f} GB | {max(one.seconds for one in some):.1f} s |"
         )
+    slow = sorted(outcomes, key=lambda one: -one.seconds)[:5]
+    rows += ["", "Slowest: " + "; ".join(f"{one.case} {one.seconds:.1f} s" for one in slow) + "."]
+    large = sorted(outcomes, key=lambda one: -one.peak)[:3]
+    rows += ["", "Largest: " + "; ".join(f"{one.case} {one.peak / 1e9:.2f} GB" for one in large) + "."]
     wrong = [one for one in outcomes if one.wrong]
     rows += ["", f"{len(wrong)} of {len(outcomes)} files end otherwise than promised."]
     return rows + [f"- BROKEN: {one.case}: {'; '.join(one.wrong)}" for one in wrong]

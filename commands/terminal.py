@@ -17,7 +17,7 @@ from jobs.workspace import default_home
 
 BAR = 24
 LOG, LOG_BYTES = "cli.log", 1_000_000
-LOGGED = ("jobs", "models", "dynamics")
+LOGGED = ("driftscope", "jobs", "models", "dynamics")
 
 
 class Log(RotatingFileHandler):

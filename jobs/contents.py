@@ -18,8 +18,8 @@ from dynamics.errors import FileError
 from dynamics.findings import quoted
 from jobs import kinds, lzf
 
-CHECKSUM_BYTES = 4
 LZF = 32000
+CHECKSUM_BYTES = 4
 TEXTS = 1000
 """Texts looked at together where the array is not stored in blocks."""
 UNREADABLE = (OSError, RuntimeError, LookupError, ValueError, TypeError, ArithmeticError)
@@ -119,17 +119,20 @@ class _Blocks:
         used = [code for k, code in enumerate(self.filters) if not mask >> k & 1]
         data: bytes | memoryview = memoryview(stored)
         for code, size in reversed(list(zip(used, self._sizes(used), strict=True))):
-            if code == h5z.FILTER_FLETCHER32:
-                data = data[:-CHECKSUM_BYTES]
-            elif code == LZF:
+            if code == LZF:
                 return lzf.length(data, size) == size  # nothing but shuffling comes before it
-            elif code == h5z.FILTER_DEFLATE:
-                data = inflated(data, size)
-            elif size is None:
-                data = _unshuffled(data, self.width)
+            data = self._undone(code, data, size)
             if size is not None and len(data) != size:
                 return False
         return True
+
+    def _undone(self, code: int, data: bytes | memoryview, size: int | None) -> bytes | memoryview:
+        """The bytes before a filter was applied, which should be `size` where that is known."""
+        if code == h5z.FILTER_FLETCHER32:
+            return data[:-CHECKSUM_BYTES]
+        if code == h5z.FILTER_DEFLATE:
+            return inflated(data, size)
+        return _unshuffled(data, self.width) if size is None else data
 
     def _sizes(self, used: Sequence[int]) -> Iterator[int | None]:
         """What each filter, when undone, must give; None after compression, where nobody knows."""
@@ -175,14 +178,28 @@ def _damage(dataset: h5d.DatasetID) -> str:
     pointer = 8 + h5i.get_file_id(dataset).get_create_plist().get_sizes()[0]
     width = kinds.stored_size(dataset.get_type(), pointer)
     blocks = _Blocks(prod(layout.get_chunk()) * width, filters, width)
-    infos: list[Any] = []
     try:
-        dataset.chunk_iter(infos.append)
-        if len(infos) < kinds.n_chunks(dataset, layout.get_chunk()) and not _is_filled(layout):
+        infos, expected = _listed(dataset, layout.get_chunk())
+        if len(infos) < expected and not _is_filled(layout):
             return "some of its values were never written"
+        if len(infos) > expected:
+            return "some of its blocks are listed more than once"
         return next((wrong for info in infos if (wrong := blocks.damage(dataset, info))), "")
     except UNREADABLE:
         return "one of its blocks cannot be read"
+
+
+def _listed(dataset: h5d.DatasetID, chunk: tuple[int, ...]) -> tuple[list[Any], int]:
+    """The blocks of an array that its index lists, and how many there should be at most."""
+    infos: list[Any] = []
+    expected = kinds.n_chunks(dataset, chunk)
+
+    def remember(info: Any) -> bool | None:
+        infos.append(info)
+        return len(infos) > expected or None  # an index may lead round in circles
+
+    dataset.chunk_iter(remember)
+    return infos, expected
 
 
 def _text_bytes(dataset: h5d.DatasetID, most: int) -> int:

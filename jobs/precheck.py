@@ -5,7 +5,7 @@ links, data stored in the file itself and plain filters. `jobs.contents` then lo
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import h5py
@@ -29,6 +29,7 @@ ORIGIN = (
     "No h5ad file written by anndata has this. If you trust the file, open it in Python and save it again."
 )
 LINKS = {h5l.TYPE_SOFT: "a soft link", h5l.TYPE_EXTERNAL: "a link to another file"}
+MATRICES = {"/layers", "/obsm", "/varm", "/obsp", "/varp"}
 FEW_TEXTS = 64
 """Texts that an attribute may have without being looked at."""
 PROBLEMS = (OSError, RuntimeError, LookupError, ValueError, TypeError, ArithmeticError)
@@ -41,6 +42,9 @@ class Limits:
 
     depth: int = 16
     objects: int = 20_000
+    matrices: int = 500
+    """Elements of each group in `MATRICES`; of all others, `listed`."""
+    listed: int = 5_000
     element: int = 4096
     """Bytes of one element of an array, such as a text of fixed length."""
     chunk: int = 64 * MB
@@ -182,6 +186,12 @@ def _group(group: h5g.GroupID, path: str, *, limits: Limits, seen: _Seen, depth:
         return len(links) + seen.objects > limits.objects or None
 
     group.links.iterate(remember, info=True)
+    most = limits.matrices if path in MATRICES else limits.listed
+    if most < len(links) <= limits.objects - seen.objects:
+        raise FileError(
+            f"{quoted(path)} has {len(links):,} elements, more than the {most:,} allowed. Leave out what is "
+            "not needed and save the file again."
+        )
     names = [_name(path, raw, kind, limits) for raw, kind in links]  # before anything is opened
     if contents.is_matrix(group, {raw for raw, _ in links}):
         seen.outline.matrices.append((path, group))
@@ -320,7 +330,7 @@ def _attributes(
         if kind.detect_class(h5t.REFERENCE):
             seen.references += [(name, address) for address in _targets(attribute, name)]
             continue
-        _element_size(kind, name, limits)
+        _element_size(kind, name, replace(limits, element=limits.attribute, record=limits.attribute))
         if kinds.n_texts(kind) * kinds.count(attribute.get_space()) > FEW_TEXTS:
             _listed(attribute, name, seen)
 

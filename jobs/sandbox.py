@@ -19,7 +19,7 @@ from dynamics.errors import DynamicsError, FileError, Stopped
 from dynamics.field import Progress, no_progress
 from dynamics.inspect import inspect
 from dynamics.read import read_h5ad, write_h5ad
-from jobs import answers, landlock
+from jobs import answers, landlock, syscalls
 from jobs.nursery import LEFT, Nursery, serve
 from jobs.precheck import check
 
@@ -32,8 +32,8 @@ ROOT = Path(__file__).resolve().parents[1]
 GB = 1024**3
 LEAST_MEMORY, MOST_MEMORY, UNPACKED = 1.5e9, 6 * GB, 40
 """Bytes that reading a file may take: 40 times those of the file, within these bounds."""
-LEAST_SECONDS, MOST_SECONDS, BYTES_A_SECOND = 15.0, 600.0, 1e6
-"""Seconds that it may take: the first, and one more for each megabyte, up to the second."""
+LEAST_SECONDS, MOST_SECONDS, SHORT, BYTES_A_SECOND = 18.0, 600.0, 20e6, 6e5
+"""Seconds that it may take: the first, and more for the bytes beyond a short file's, up to the second."""
 OPEN_FILES = 64
 POLL = 0.1
 PATIENCE = 10.0
@@ -73,7 +73,7 @@ def ingest(
     memory_gb
         How much memory reading may take, in GB; by default 1.5, more for a file of more than 37 MB, up to 6.
     seconds
-        How long it may take; by default 15 s and a second for each MB, up to ten minutes.
+        How long it may take; by default 18 s, more for a file of more than 20 MB, up to ten minutes.
 
     Returns
     -------
@@ -115,7 +115,7 @@ def _allowed(source: Path, memory_gb: float | None, seconds: float | None) -> tu
     """Memory in GB and seconds that reading may take: a short file has no need of much."""
     n_bytes = source.stat().st_size if source.is_file() else 0
     memory = min(MOST_MEMORY, max(LEAST_MEMORY, UNPACKED * n_bytes)) / 1e9
-    time_s = min(MOST_SECONDS, LEAST_SECONDS + n_bytes / BYTES_A_SECOND)
+    time_s = min(MOST_SECONDS, LEAST_SECONDS + max(0.0, n_bytes - SHORT) / BYTES_A_SECOND)
     return memory if memory_gb is None else memory_gb, time_s if seconds is None else seconds
 
 
@@ -237,6 +237,7 @@ def _limit(memory: int, seconds: int) -> bool:
     """
     if resource is None:
         return False
+    syscalls.forbid()
     used = resource.getrusage(resource.RUSAGE_SELF)
     processor = int(used.ru_utime + used.ru_stime) + seconds
     signal.alarm(seconds + int(PATIENCE))  # should nobody be there any more to end it

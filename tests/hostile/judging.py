@@ -111,11 +111,7 @@ def _left(place: Path, case: Case, folder: Path, *, opened: bool) -> list[str]:
         return [f"left behind: {names}"]
     if not opened:
         return []
-    wrong = []
-    with h5py.File(place / "data.h5ad") as file:
-        found: list[str] = []
-        file.visititems(lambda name, one: found.append(name) if _leaks(one) else None)
-        wrong += [f"LEAK in {name}" for name in found]
+    wrong = leaks(place / "data.h5ad")
     if case.family.startswith(SAME):
         honest = anndata.read_h5ad(rich(folder / "honest.h5ad")).X
         (folder / "honest.h5ad").unlink()
@@ -123,6 +119,14 @@ def _left(place: Path, case: Case, folder: Path, *, opened: bool) -> list[str]:
         if clean is None or clean.shape != honest.shape or (clean != honest).nnz:
             wrong.append("WRONG values in X")
     return wrong
+
+
+def leaks(path: Path) -> list[str]:
+    """What of somebody else's files is found in a clean copy."""
+    found: list[str] = []
+    with h5py.File(path) as file:
+        file.visititems(lambda name, one: found.append(f"LEAK in {name}") if _leaks(one) else None)
+    return found
 
 
 def _leaks(one: h5py.Group | h5py.Dataset) -> bool:

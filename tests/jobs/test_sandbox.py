@@ -119,7 +119,7 @@ def test_a_child_that_dies_is_explained(tmp_path, monkeypatch, caplog, toy, word
     if "fail" in toy:
         number = str(caught.value).rpartition("under ")[2].rstrip(".)")
         assert number in caplog.text
-        assert "/srv/secret/path" in caplog.text
+        assert "/srv/secret/path" in caplog.records[-1].story
 
 
 def test_the_child_sees_no_secrets_of_the_server(monkeypatch):
