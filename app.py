@@ -20,7 +20,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from jobs import client, expiry, workspace
-from ui import counters, door, downloads, errors, files, keys, logbook
+from ui import counters, door, downloads, errors, files, keys, logbook, memory
 from ui.cellmap import buffers
 
 HEAVY = ("ui.roles", "ui.preparing", "ui.preview", "models.checkpoint", "ui.flowing", "ui.following")
@@ -55,6 +55,7 @@ async def sweep_for_ever(home: Path) -> None:
 async def lifespan(app: st.App) -> AsyncIterator[dict[str, object]]:
     """Find or start the job service, look after it while the server runs, leave it its jobs at the end."""
     logbook.begin()
+    memory.tidy()
     home = workspace.Workspace().home
     keys.take_passphrase()
     if keys.shared():

@@ -2,11 +2,11 @@
 
     OMP_NUM_THREADS=1 .venv/bin/python benchmarks/load.py [--sessions 1,5,10,20] [--minutes 10] [--write]
 
-The server is started as ./run starts it. Each session is a browser of its own: it speaks Streamlit's protocol,
-opens the page, fetches what the page fetches, and then does one thing every few seconds: another page, another
-colour, another time, a lasso, a prediction, a download. An act has ended when the script has and all arrays are
-there. On a shared server everybody has a workspace, a data set and a model of their own, as after an upload of
-the same file; with `--alone` all work in one workspace.
+The server is started as ./run starts it. Each session is a browser of its own: it speaks Streamlit's
+protocol, opens the page, fetches what the page fetches, and then does one thing every few seconds: another
+page, another colour, another time, a lasso, a prediction, a download. An act has ended when the script has
+and all arrays are there. On a shared server everybody has a workspace, a data set and a model of their own,
+as after an upload of the same file; with `--alone` all work in one workspace.
 """
 
 import argparse
@@ -49,7 +49,7 @@ WEIGHTS = {
     "download": 6,
     "genes over time": 4,
 }
-"""How often each act is wished for, in percent. Who is on another page first goes to one where it is possible."""
+"""How often each act is wished for, in percent. Who is elsewhere first goes to a page that has it."""
 
 WHERE = {
     "colour: column": ON_MAP,
@@ -223,20 +223,19 @@ def report(found: list[Measured], one_mb: float) -> list[str]:
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for one in found:
-        seconds, target = one.all, one_mb + TARGET_MB + TARGET_MB_EACH * one.n_sessions
-        low, high, most = np.percentile(seconds, [50, 95, 100])
+        target = one_mb + TARGET_MB + TARGET_MB_EACH * one.n_sessions
+        low, high, most = np.percentile(one.all, [50, 95, 100])
         lines.append(
-            f"| {one.n_sessions} | {len(seconds)} | {len(one.errors)} | {low:.2f} s | {high:.2f} s | {most:.2f} s "
-            f"| {one.cpu:.0%} | {one.idle_mb:.0f}, {max(one.rss_mb):.0f} MB | ≤ {target:.0f} MB |"
+            f"| {one.n_sessions} | {len(one.all)} | {len(one.errors)} | {low:.2f} s | {high:.2f} s "
+            f"| {most:.2f} s | {one.cpu:.0%} | {one.idle_mb:.0f}, {max(one.rss_mb):.0f} MB "
+            f"| ≤ {target:.0f} MB |"
         )
     last = found[-1]
     lines += ["", f"By kind of act, {last.n_sessions} sessions:", ""]
     lines += ["| act | times | median | p95 | longest |", "|---|---|---|---|---|"]
     for name in sorted(last.seconds):
         low, high, most = np.percentile(last.seconds[name], [50, 95, 100])
-        lines.append(
-            f"| {name} | {len(last.seconds[name])} | {low:.2f} s | {high:.2f} s | {most:.2f} s |"
-        )
+        lines.append(f"| {name} | {len(last.seconds[name])} | {low:.2f} s | {high:.2f} s | {most:.2f} s |")
     lines += [
         "",
         f"One data set is {one_mb:.0f} MB in memory, read whole. The target for memory is one data set + "
@@ -274,7 +273,8 @@ def run(options: argparse.Namespace) -> list[Measured]:
 
 def parse(words: list[str] | None = None) -> argparse.Namespace:
     """Return the options."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    how = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=how)
     parser.add_argument("--sessions", default="1,5,10,20", help="numbers of sessions, one after the other")
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--cells", type=int, default=50_000)

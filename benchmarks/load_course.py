@@ -28,7 +28,7 @@ DIM, BRANCHES = 30, 3
 def course(n_cells: int, n_genes: int, *, seed: int = 0) -> AnnData:
     """Simulate cells that leave one type and part into three, with counts, a PCA, and a map.
 
-    The states are 30-dimensional; counts are Poisson around a log-linear map of them, a tenth of them not zero.
+    The states are 30-dimensional; counts are Poisson around a log-linear map of them, most of them zero.
     """
     rng = np.random.default_rng(seed)
     day = rng.choice(DAYS, n_cells)

@@ -163,27 +163,16 @@ class Session:
         """Give a widget another value, as a click does."""
         element = self.elements[key]
         state = self._states[element.proto.id] = WidgetState(id=element.proto.id)
-        if element.kind == "button_group":
-            state.string_array_value.data[:] = [value]
-        elif element.kind == "multiselect":
-            state.string_array_value.data[:] = list(value)
-        elif element.kind == "selectbox":
-            state.string_value = value
-        elif element.kind == "checkbox":
-            state.bool_value = value
+        if element.kind in ("button_group", "multiselect"):
+            state.string_array_value.data[:] = [value] if isinstance(value, str) else list(value)
         elif element.kind == "slider":
-            if element.proto.options:
-                state.string_array_value.data[:] = [value]
-            else:
-                state.double_array_value.data[:] = [value]
-        elif element.kind == "button":
-            state.trigger_value = True
+            state.double_array_value.data[:] = [value]
         elif element.kind == "bidi_component":
             state.json_value = json.dumps(value)
+        else:
+            setattr(state, {"selectbox": "string_value", "checkbox": "bool_value"}[element.kind], value)
         self._bind(element, value)
         await self._rerun(fragment=element.fragment)
-        if element.kind == "button":
-            del self._states[element.proto.id]
 
     async def lasso(self, key: str, rng: np.random.Generator) -> None:
         """Draw around cells of a map: a quadrangle around one of them."""
@@ -275,6 +264,7 @@ class Session:
             kept.CopyFrom(self._cached[message.ref_hash][0])
             kept.metadata.CopyFrom(message.metadata)
             self._take("delta", kept)
+            self._cached[message.ref_hash] = (self._cached[message.ref_hash][0], self._run)
         elif kind == "delta":
             if message.metadata.cacheable:
                 self._cached[message.hash] = (message, self._run)
@@ -287,17 +277,19 @@ class Session:
         elif kind == "page_info_changed":
             self.query = message.page_info_changed.query_string
         elif kind == "script_finished":
-            if message.script_finished == ForwardMsg.FINISHED_WITH_COMPILE_ERROR:
-                self.alerts.append("the script does not compile")
-            old = [name for name, (_, run) in self._cached.items() if self._run - run > LONGEST_AGE]
-            for name in old:
-                del self._cached[name]
+            self._end(message)
 
     def _begin(self, message: ForwardMsg) -> None:
         self._id = message.new_session.initialize.session_id or self._id
         self._run += 1
         if not message.metadata.run.fragment_ids:
             self.elements, self.maps, self._media = {}, {}, set()
+
+    def _end(self, message: ForwardMsg) -> None:
+        if message.script_finished == ForwardMsg.FINISHED_WITH_COMPILE_ERROR:
+            self.alerts.append("the script does not compile")
+        for name in [one for one, (_, run) in self._cached.items() if self._run - run > LONGEST_AGE]:
+            del self._cached[name]
 
     def _draw(self, delta: Any) -> None:
         if delta.WhichOneof("type") != "new_element":

@@ -1,6 +1,6 @@
 """Open and write h5ad files: whole, without the matrix, or one gene at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +43,15 @@ BLOCK = 4_000_000
 """Matrix entries read at a time while looking for one gene."""
 
 
-def read_h5ad(path: str | Path) -> AnnData:
+def read_h5ad(path: str | Path, *, layers: Sequence[str] | None = None) -> AnnData:
     """Read a whole data set into memory.
 
     Parameters
     ----------
     path
         An h5ad file that is clean (written by `write_h5ad`) or has passed `jobs.precheck.check`.
+    layers
+        Read these layers only, and no `obsp`; by default everything.
 
     Returns
     -------
@@ -67,11 +69,12 @@ def read_h5ad(path: str | Path) -> AnnData:
         adata = _tables(file, notes)
         matrix, var, raw = _expression(file, adata.n_obs, notes)
         adata = AnnData(X=matrix, obs=adata.obs, var=var, uns=adata.uns, obsm=dict(adata.obsm), raw=raw)
-        for name, values in _matching(file, "layers", (adata.n_obs, adata.n_vars), notes):
+        for name, values in _matching(file, "layers", (adata.n_obs, adata.n_vars), notes, only=layers):
             adata.layers[name] = _by_rows(values)
         for name, values in _matching(file, "varm", (adata.n_vars,), notes):
             adata.varm[name] = values
-        for name, values in _matching(file, "obsp", (adata.n_obs, adata.n_obs), notes):
+        pairs = None if layers is None else ()
+        for name, values in _matching(file, "obsp", (adata.n_obs, adata.n_obs), notes, only=pairs):
             adata.obsp[name] = values
     return noted(adata, notes)
 
@@ -189,10 +192,15 @@ def _by_rows(matrix: Any) -> Any:
 
 
 def _matching(
-    file: h5py.File, group: str, shape: tuple[int, ...], notes: list[Finding]
+    file: h5py.File,
+    group: str,
+    shape: tuple[int, ...],
+    notes: list[Finding],
+    *,
+    only: Sequence[str] | None = None,
 ) -> Iterator[tuple[str, Any]]:
     """The arrays of a group whose first dimensions are `shape`; the others are noted and left out."""
-    for name, values in _elements(file, group, notes):
+    for name, values in _elements(file, group, notes, only=only):
         found = getattr(values, "shape", None)
         if isinstance(values, np.ndarray) and values.ndim == 1 and len(shape) == 1 and found == shape:
             values = values[:, None]
@@ -211,19 +219,25 @@ def _matching(
             yield name, values
 
 
-def _elements(file: h5py.File, group: str, notes: list[Finding]) -> Iterator[tuple[str, Any]]:
+def _elements(
+    file: h5py.File, group: str, notes: list[Finding], *, only: Sequence[str] | None = None
+) -> Iterator[tuple[str, Any]]:
     """Every readable element of a group; in files of anndata 0.6 the group is one table."""
     source = file.get(group)
     if isinstance(source, h5py.Dataset):
         records = source[()] if source.shape is not None else np.empty(0)
-        for name in records.dtype.names or ():
+        for name in _wanted(records.dtype.names or (), only):
             yield name, native(np.ascontiguousarray(records[name]))
         return
-    for name in source if source is not None else ():
+    for name in _wanted(source if source is not None else (), only):
         try:
             yield name, read_any(source[name])
         except (*READ_ERRORS, IORegistryError, RecursionError):
             notes.append(note("unreadable-element", f'{group}["{name}"] cannot be read and was left out.'))
+
+
+def _wanted(names: Iterable[str], only: Sequence[str] | None) -> Iterator[str]:
+    return (name for name in names if only is None or name in only)
 
 
 def _unstructured(file: h5py.File, notes: list[Finding]) -> Iterator[tuple[str, Any]]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from dynamics.disk import move, write_whole
 from dynamics.errors import DataError, ModelError
+from jobs import digests
 
 ID = re.compile(r"[0-9a-z]{8,40}")
 HOME_VARIABLE = "DRIFTSCOPE_HOME"
@@ -114,6 +115,7 @@ class Workspace:
         about = {"name": name, "origin": origin, "created": time.time()}
         write_json(folder / "about.json", about)
         write_json(folder / "found.json", {"roles": roles, "report": report})
+        digests.note(folder, anew=True)
         folder.rename(self.home / "datasets" / id)
         return self.dataset(id)
 
@@ -123,6 +125,7 @@ class Workspace:
         """Keep changed roles or a new report."""
         known = self.dataset(id)
         changed = replace(known, roles=roles or known.roles, report=report or known.report)
+        digests.note(known.folder)
         write_json(known.folder / "found.json", {"roles": changed.roles, "report": changed.report})
         return changed
 
