@@ -265,10 +265,13 @@ def freeze(value: Any) -> Any:
 
 
 def _columns(value: Any) -> list[Any]:
-    """Return what a table or a column of one is made of."""
+    """Return the arrays that a table or a column of one lies in."""
     if isinstance(value, pd.DataFrame):
-        return [value.iloc[:, k] for k in range(value.shape[1])]
-    return [getattr(value.array, "_ndarray", None)] if isinstance(value, pd.Series) else []
+        return [part for k in range(value.shape[1]) for part in _columns(value.iloc[:, k])]
+    found, array = [], getattr(value.array, "_ndarray", None) if isinstance(value, pd.Series) else None
+    while isinstance(array, np.ndarray):
+        found, array = [*found, array], array.base
+    return found
 
 
 def fingerprint(value: Any) -> str:
