@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 TREE_DIMS = 15
 """Up to this width a tree finds neighbours faster than comparing with every cell."""
 
-COMPARED = 15_000
+COMPARED = 10_000
 """Cells that a wider state is compared with; more are thinned at random."""
 
 SKETCHED = 6_000
