@@ -6,8 +6,9 @@ import os
 
 import pytest
 
-from jobs import digests
+from jobs import digests, sandbox
 from jobs.workspace import Workspace
+from tests.jobs import hostile
 
 
 def add(store, content):
@@ -75,3 +76,15 @@ def test_a_damaged_note_is_as_none(tmp_path, large, text):
     dataset = add(Workspace(tmp_path), b"cells")
     (dataset.folder / digests.FILE).write_text(text)
     assert digests.of(dataset.opened) is None
+
+
+def test_one_file_that_two_people_upload_has_one_digest(tmp_path):
+    found = []
+    for name in ("mine.h5ad", "a copy of it.h5ad"):
+        folder = tmp_path / name.split(".")[0]
+        folder.mkdir()
+        source = hostile.honest(tmp_path / "source.h5ad").rename(folder / name)
+        target = folder / "data.h5ad"
+        sandbox.ingest(source, target, progress=lambda *_: True)
+        found.append(digests.of(target))
+    assert found[0] == found[1]
