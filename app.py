@@ -22,7 +22,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from jobs import client, expiry, workspace
-from ui import counters, door, downloads, errors, files, keys, logbook
+from ui import counters, door, downloads, errors, files, keys, logbook, memory
 from ui.cellmap import buffers
 
 HEAVY = ("ui.roles", "ui.preparing", "ui.preview", "models.checkpoint", "ui.flowing", "ui.following")
@@ -84,6 +84,7 @@ async def prepare() -> tuple[Path, client.Presence, client.Jobs]:
 async def lifespan(app: st.App) -> AsyncIterator[dict[str, object]]:
     """Find or start the job service, look after it while the server runs, leave it its jobs at the end."""
     logbook.begin()
+    memory.tidy()
     try:
         home, presence, jobs = await prepare()
     except errors.TOLD as why:

@@ -3,9 +3,11 @@
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
-from dynamics.projection import COMPARED, TREE_DIMS
+from dynamics.projection import TREE_DIMS
 
 NEIGHBOURS = 15
+COMPARED = 50_000
+"""Cells that each cell of a wide state space is compared with; more are thinned at random."""
 
 
 def confidence(states: np.ndarray, velocity: np.ndarray) -> np.ndarray:

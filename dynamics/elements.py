@@ -80,10 +80,8 @@ def encoding(element: h5py.Group | h5py.Dataset) -> str:
 
 def place(element: h5py.Group | h5py.Dataset) -> str:
     """Where an element lies in the file, as `jobs.precheck` names it; names need not be UTF-8."""
-    name = element.name
-    if isinstance(name, str):
-        name = name.encode("utf-8", "surrogateescape")
-    return (name or b"/").decode("utf-8", "replace")
+    name = element.name or "/"
+    return name.decode("utf-8", "surrogateescape") if isinstance(name, bytes) else name
 
 
 def damage(name: str, damaged: Mapping[str, str]) -> tuple[str, str] | None:

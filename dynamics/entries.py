@@ -1,6 +1,7 @@
 """What lies in the groups of an h5ad file: arrays, matrices and tables by name, and the tree under `uns`."""
 
 from collections.abc import Iterator, Mapping
+from math import prod
 from typing import Any
 
 import h5py
@@ -254,23 +255,32 @@ def left_aside(file: h5py.File) -> list[Finding]:
 
 
 def unwritten(file: h5py.File, damaged: Mapping[str, str]) -> list[Finding]:
-    """Notes on sound arrays that were declared but never written: each of their values is the filler."""
-    found: list[str] = []
+    """Notes on sound arrays that were declared but never written in full: such values are the filler."""
+    found: list[tuple[str, str]] = []
 
     def visit(_: object, element: Any) -> None:
         is_array = isinstance(element, h5py.Dataset) and element.shape is not None and element.size
-        if is_array and not is_damaged(place(element), damaged):
-            is_compact = element.id.get_create_plist().get_layout() == h5py.h5d.COMPACT
-            if not is_compact and not element.id.get_storage_size():
-                found.append(place(element).strip("/"))
+        if is_array and (how := _gaps(element)) and not is_damaged(place(element), damaged):
+            found.append((place(element).strip("/"), how))
 
     file.visititems(visit)
     return [
         warning(
             "never-written",
-            f"{quoted(name)} was declared but nothing was ever written to it: each of its values is the "
-            "filler that the file names for that.",
-            "If it should hold something, write the file again from the program that made it.",
+            f"{quoted(name)} was declared but {how}: such values are the filler that the file names for "
+            "that.",
+            "If they should be something else, write the file again from the program that made it.",
         )
-        for name in found[:20]
+        for name, how in found[:20]
     ]
+
+
+def _gaps(array: h5py.Dataset) -> str:
+    """Say what of an array was never written; empty where all of it was."""
+    if array.id.get_create_plist().get_layout() == h5py.h5d.COMPACT:
+        return ""
+    if not array.id.get_storage_size():
+        return "nothing was ever written to it"
+    blocks = zip(array.shape, array.chunks, strict=True) if array.chunks else ()
+    n_missing = prod(-(-n // block) for n, block in blocks) - array.id.get_num_chunks() if blocks else 0
+    return f"{n_missing:,} of its blocks were never written" if n_missing else ""

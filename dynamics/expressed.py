@@ -1,6 +1,6 @@
 """Which matrix of a file is the expression matrix, and whether it fits the tables of cells and genes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
@@ -68,7 +68,12 @@ def genes(file: h5py.File, notes: list[Finding], damaged: Mapping[str, str]) -> 
 
 
 def expression(
-    file: h5py.File, tables: AnnData, notes: list[Finding], damaged: Mapping[str, str]
+    file: h5py.File,
+    tables: AnnData,
+    notes: list[Finding],
+    damaged: Mapping[str, str],
+    *,
+    layers: Sequence[str] | None = None,
 ) -> Expression:
     """X with its genes, layers, and `raw` as a data set of its own; where X is missing, what stands in.
 
@@ -76,6 +81,8 @@ def expression(
     ----------
     tables
         Cells and genes as they were read.
+    layers
+        Names of those to read; by default all.
 
     Raises
     ------
@@ -88,18 +95,18 @@ def expression(
         whole("/X", damaged)
         x = fitting(file["X"], (n_obs, len(var)), "X", notes)
         raw = _raw(file, n_obs, notes, damaged)
-        return Expression(x, var, raw, _layers(file, (n_obs, len(var)), notes, damaged))
+        return Expression(x, var, raw, _layers(file, (n_obs, len(var)), notes, damaged, only=layers))
     if not has_x and raw_matrix(file):
         for name in ("/raw/X", "/raw.X", "/raw/var", "/raw.var"):
             whole(name, damaged)
         var = raw_table(file, [], damaged=damaged)
         x = fitting(raw_matrix(file)[0], (n_obs, len(var)), "raw", notes)
         notes.append(note("raw-only", "The file has no X; the matrix kept in raw is used in its place."))
-        return Expression(x, var, None, _layers(file, x.shape, notes, damaged))
-    layers = _layers(file, (n_obs, len(var)), notes, damaged) if len(var) else {}
-    if not layers:
+        return Expression(x, var, None, _layers(file, x.shape, notes, damaged, only=layers))
+    known = _layers(file, (n_obs, len(var)), notes, damaged) if len(var) else {}
+    if not known:
         return Expression(None, var)
-    best = min(layers, key=lambda name: (_rank(name), name))
+    best = min(known, key=lambda name: (_rank(name), name))
     notes.append(
         warning(
             "layer-only",
@@ -107,7 +114,7 @@ def expression(
             "To use another one, save the file with it as X, in Python: adata.X = adata.layers[name].",
         )
     )
-    return Expression(layers[best], var, None, layers)
+    return Expression(known[best], var, None, known)
 
 
 def _rank(layer: str) -> int:
@@ -132,12 +139,19 @@ def _raw(file: h5py.File, n_obs: int, notes: list[Finding], damaged: Mapping[str
 
 
 def _layers(
-    file: h5py.File, shape: tuple[int, int], notes: list[Finding], damaged: Mapping[str, str]
+    file: h5py.File,
+    shape: tuple[int, int],
+    notes: list[Finding],
+    damaged: Mapping[str, str],
+    *,
+    only: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """The layers that can be read and have the shape of X; the others are noted and left out."""
     group = file.get("layers")
     found = {}
     for name, element in members(group) if isinstance(group, h5py.Group) else ():
+        if only is not None and name not in only:
+            continue
         at = f"layers[{quoted(name)}]"
         reason = is_damaged(place(element), damaged)
         if reason:

@@ -158,10 +158,10 @@ def described(
 ) -> Trajectories:
     """Return trajectories of given states, (T, n, dim): placed on the map, and marked off the data."""
     finite = np.isfinite(states).all(axis=2)
-    xy, inside = None, finite
+    xy, inside, near = None, finite, None
     if support is not None:
-        flat, distance = support.locate(states.reshape(-1, states.shape[2]))
-        xy = flat.reshape(*finite.shape, -1)
+        flat, distance, nearest = support.surveyed(states.reshape(-1, states.shape[2]))
+        xy, near = flat.reshape(*finite.shape, -1), nearest.reshape(*finite.shape, -1)
         inside = finite & (distance.reshape(finite.shape) <= 1)
     return Trajectories(
         times=times,
@@ -174,4 +174,6 @@ def described(
         unit=unit,
         notes=notes,
         measured=measured,
+        near=near,
+        n_measured=0 if support is None else support.n_given,
     )

@@ -64,6 +64,7 @@ def integrate(
     *,
     method: str = "rk4",
     step: float | None = None,
+    steps: int = STEPS_PER_INTERVAL,
     breaks: Sequence[float] | None = None,
     support: "Placement | None" = None,
     rtol: float = 1e-5,
@@ -85,7 +86,7 @@ def integrate(
         "rk4": fixed steps of fourth order (the 3/8 rule). "dopri5": chooses its steps for the cell that is
         hardest to follow.
     step
-        Length of the fixed steps, in the data's unit. By default 10 steps from one break to the next.
+        Length of the fixed steps, in the data's unit. By default `steps` steps from one break to the next.
     breaks
         Times between which the field is smooth; by default the snapshot times of the model.
     support
@@ -117,7 +118,8 @@ def integrate(
     if method not in METHODS:
         raise IntegrationError(f"There is no method “{method}”; choose one of {', '.join(METHODS)}.")
     watch = Watch(seconds, len(x0), unit)
-    solver = _Solver(method, _grid(field, times, step=step, breaks=breaks), rtol, max_steps, watch)
+    grid = _grid(field, times, step=step, steps=steps, breaks=breaks)
+    solver = _Solver(method, grid, rtol, max_steps, watch)
     box = box_around(x0, support, field)
     states = np.full((len(times), *x0.shape), np.nan, dtype=np.float32)
     states[0] = x0
@@ -151,6 +153,7 @@ def _grid(
     times: np.ndarray,
     *,
     step: float | None,
+    steps: int,
     breaks: Sequence[float] | None,
 ) -> np.ndarray:
     """Return the times at which fixed steps begin and end, from the first output time to the last."""
@@ -159,7 +162,7 @@ def _grid(
     if low == high:
         return times
     if step is None:
-        grid = grid_between(low, high, smooth_between(field, breaks), steps=STEPS_PER_INTERVAL)
+        grid = grid_between(low, high, smooth_between(field, breaks), steps=steps)
     else:
         if not step > 0:
             raise IntegrationError(f"The step must be larger than 0; it is {step:g}.")

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 APART = 0.25
 """Members disagree clearly where they are spread by more than this share of the spread of one snapshot."""
 
+STEPS = 5
+"""Steps from one break to the next for the other members: how far they part needs no more."""
+
 LOOKED_AT = 4
 """Times after the start at which members' cells are looked for among measured cells."""
 
@@ -106,7 +109,7 @@ def path_spread(
     if len(members) < 2:
         return None
     followed = [
-        integrate(member, paths.states[0], paths.times, unit=paths.unit, **options).states
+        integrate(member, paths.states[0], paths.times, unit=paths.unit, steps=STEPS, **options).states
         for member in members[1:]
     ]
     states = np.stack([paths.states, *followed])

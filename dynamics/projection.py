@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 TREE_DIMS = 15
 """Up to this width a tree finds neighbours faster than comparing with every cell."""
 
-COMPARED = 50_000
+COMPARED = 10_000
 """Cells that a wider state is compared with; more are thinned at random."""
 
 SKETCHED = 6_000
@@ -85,9 +85,11 @@ class Placement:
         self.linear = np.array_equal(states[:, : embedding.shape[1]], embedding)
         self.lower, self.upper = states.min(axis=0), states.max(axis=0)
         self.dim, self.n_axes = states.shape[1], embedding.shape[1]
-        self._near = _Neighbourhood(*_thinned(states, embedding, COMPARED))
-        wide = self.dim > TREE_DIMS and len(states) > SKETCHED
-        self._sketch = _Neighbourhood(*_thinned(states, embedding, SKETCHED)) if wide else self._near
+        some = _thinned(states, COMPARED)
+        self._near = _Neighbourhood(states[some], embedding[some])
+        self._rows = np.flatnonzero(placed)[some].astype(np.int32)
+        wide, few = self.dim > TREE_DIMS and len(states) > SKETCHED, _thinned(states, SKETCHED)
+        self._sketch = _Neighbourhood(states[few], embedding[few]) if wide else self._near
         self.k = min(k, len(self._near.states) - 2)
         self._measure_spacing()
 
@@ -104,15 +106,30 @@ class Placement:
 
         States that are not finite get a place of NaN and an infinite distance.
         """
+        return self.surveyed(states)[:2]
+
+    def surveyed(self, states: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return places, distances, and the nearest cells, (m, k) int32, in one search.
+
+        The cells are rows of the states that were given, nearest first; −1 for states that are not finite.
+        """
         states = np.asarray(states, dtype=np.float32)
         xy = np.full((len(states), self.n_axes), np.nan, dtype=np.float32)
         distance = np.full(len(states), np.inf)
+        nearest = np.full((len(states), self.k), -1, dtype=np.int32)
         known = np.isfinite(states).all(axis=1)
         if known.any():
-            d, places = self._near.search(states[known], self.k + 1)
+            d, rows = self._near.nearest(states[known], self.k + 1)
+            places = self._near.embedding[rows]
             distance[known] = d[:, 0] / self.spacing
             xy[known] = states[known, : self.n_axes] if self.linear else self._mean_place(d, places)
-        return xy, distance
+            nearest[known] = self._rows[rows[:, :-1]]
+        return xy, distance, nearest
+
+    @property
+    def n_given(self) -> int:
+        """How many cells there are, of which `surveyed` tells the nearest."""
+        return len(self._given)
 
     def place(self, states: np.ndarray) -> np.ndarray:
         """Return the places of states on the embedding, (m, e)."""
@@ -180,18 +197,18 @@ class _Neighbourhood:
     def __init__(self, states: np.ndarray, embedding: np.ndarray) -> None:
         self.states, self.embedding = states, embedding
         if states.shape[1] <= TREE_DIMS:
-            self._query = cKDTree(states).query
+            self.nearest = cKDTree(states).query
         else:
-            self._query = NearestNeighbors(algorithm="brute").fit(states).kneighbors
+            self.nearest = NearestNeighbors(algorithm="brute").fit(states).kneighbors
 
     def search(self, states: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the distances of the k nearest cells, nearest first, (m, k), and their places, (m, k, e)."""
-        d, rows = self._query(states, k)
+        d, rows = self.nearest(states, k)
         return d, self.embedding[rows]
 
     def around(self, states: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the distances, the states, (m, k, dim), and the places of the k nearest cells."""
-        d, rows = self._query(states, k)
+        d, rows = self.nearest(states, k)
         return d, self.states[rows], self.embedding[rows]
 
 
@@ -302,8 +319,8 @@ def _pushed(
     return (placement.shift(states, step) * (speed / (2 * length))).astype(np.float32)
 
 
-def _thinned(states: np.ndarray, embedding: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+def _thinned(states: np.ndarray, most: int) -> np.ndarray:
+    """Return the rows of at most so many states; all of narrow ones, among which a tree searches."""
     if states.shape[1] <= TREE_DIMS or len(states) <= most:
-        return states, embedding
-    some = np.sort(np.random.default_rng(0).choice(len(states), most, replace=False))
-    return states[some], embedding[some]
+        return np.arange(len(states))
+    return np.sort(np.random.default_rng(0).choice(len(states), most, replace=False))

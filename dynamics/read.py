@@ -1,6 +1,6 @@
 """Open and write h5ad files: whole, without the matrix, or one gene at a time."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,9 @@ BLOCK = 4_000_000
 """Matrix entries read at a time while looking for one gene."""
 
 
-def read_h5ad(path: str | Path, *, damaged: Mapping[str, str] | None = None) -> AnnData:
+def read_h5ad(
+    path: str | Path, *, damaged: Mapping[str, str] | None = None, layers: Sequence[str] | None = None
+) -> AnnData:
     """Read a whole data set into memory.
 
     Parameters
@@ -52,6 +54,8 @@ def read_h5ad(path: str | Path, *, damaged: Mapping[str, str] | None = None) -> 
         An h5ad file that is clean (written by `write_h5ad`) or has passed `jobs.precheck.check`.
     damaged
         Elements to leave out, each with what is wrong with it, as `jobs.precheck.check` returns them.
+    layers
+        Read these layers only, and no `obsp`; by default everything.
 
     Returns
     -------
@@ -69,7 +73,7 @@ def read_h5ad(path: str | Path, *, damaged: Mapping[str, str] | None = None) -> 
     with opened(path) as file:
         notes = unwritten(file, damaged)
         adata = _tables(file, notes, damaged)
-        found = expression(file, adata, notes, damaged)
+        found = expression(file, adata, notes, damaged, layers=layers)
         uns, obsm = adata.uns, dict(adata.obsm)
         adata = AnnData(X=found.matrix, obs=adata.obs, var=found.var, obsm=obsm, raw=found.raw)
         adata.uns.update(uns)  # on the way in, anndata would move parts of it elsewhere
@@ -77,7 +81,8 @@ def read_h5ad(path: str | Path, *, damaged: Mapping[str, str] | None = None) -> 
             adata.layers[name] = values
         for name, values in _matching(file, "varm", adata.var_names, notes, damaged):
             adata.varm[name] = values
-        for name, values in _matching(file, "obsp", adata.obs_names, notes, damaged):
+        pairs = _matching(file, "obsp", adata.obs_names, notes, damaged) if layers is None else ()
+        for name, values in pairs:
             adata.obsp[name] = values
         notes += left_aside(file)
     return noted(adata, notes)

@@ -48,6 +48,9 @@ class Trajectories:
         What a reader must know, as sentences.
     measured
         First and last measured time, where the field knows them; beyond, nothing supports a prediction.
+    near : (T, n, k) int32 or None
+        The measured cells nearest to each state, nearest first, −1 where there is none, when the integration
+        was given the measured cells; rows among all `n_measured` of them.
     """
 
     times: np.ndarray
@@ -61,9 +64,11 @@ class Trajectories:
     notes: tuple[str, ...] = ()
     weights: np.ndarray | None = field(default=None, repr=False)
     measured: tuple[float, float] | None = None
+    near: np.ndarray | None = field(default=None, repr=False)
+    n_measured: int = 0
 
     def __post_init__(self) -> None:
-        for array in (self.times, self.states, self.inside, self.failed, self.xy, self.weights):
+        for array in (self.times, self.states, self.inside, self.failed, self.xy, self.weights, self.near):
             if array is not None:
                 array.flags.writeable = False
 
@@ -204,6 +209,8 @@ def last(trajectories: Trajectories) -> Trajectories:
         unit=trajectories.unit,
         weights=None if trajectories.weights is None else trajectories.weights[-1:].copy(),
         measured=trajectories.measured,
+        near=None if trajectories.near is None else trajectories.near[-1:].copy(),
+        n_measured=trajectories.n_measured,
     )
 
 
@@ -222,13 +229,17 @@ def nearest_type(
     known = np.flatnonzero(codes >= 0)
     if not len(known):
         raise DataError("No cell has a cell type here. Choose another column as cell type on the Data page.")
-    search = NearestNeighbors(n_neighbors=min(VOTES, len(known)), algorithm=_algorithm(snapshots.dim))
-    search.fit(snapshots.states[known])
     types = np.full(trajectories.inside.shape, -1)
     inside = trajectories.inside & np.isfinite(trajectories.states).all(axis=2)
-    if inside.any():
-        neighbours = search.kneighbors(trajectories.states[inside], return_distance=False)
-        types[inside] = _majority(codes[known][neighbours], len(names))
+    if not inside.any():
+        return types
+    if _surveyed(trajectories, snapshots) and len(known) == len(codes):
+        neighbours = trajectories.near[inside][:, :VOTES]
+    else:
+        search = NearestNeighbors(n_neighbors=min(VOTES, len(known)), algorithm=_algorithm(snapshots.dim))
+        search.fit(snapshots.states[known])
+        neighbours = known[search.kneighbors(trajectories.states[inside], return_distance=False)]
+    types[inside] = _majority(codes[neighbours], len(names))
     return types
 
 
@@ -262,6 +273,11 @@ def coded(labels: np.ndarray, n_cells: int) -> tuple[tuple[str, ...], np.ndarray
     codes = np.where(missing, -1, codes)
     used = np.unique(codes[~missing])
     return tuple(str(name) for name in names[used]), np.where(missing, -1, np.searchsorted(used, codes))
+
+
+def _surveyed(trajectories: Trajectories, snapshots: "Snapshots") -> bool:
+    """Tell whether the nearest of these cells were found already, when the paths were placed among them."""
+    return trajectories.near is not None and trajectories.n_measured == snapshots.n_cells
 
 
 def _majority(votes: np.ndarray, n_types: int) -> np.ndarray:

@@ -13,6 +13,7 @@ from pathlib import Path
 from dynamics import faults
 from dynamics.disk import make_folder, move, to_disk, tree_to_disk, write_whole
 from dynamics.errors import DataError, JobError, ModelError
+from jobs import digests
 
 ID = re.compile(r"[0-9a-z]{8,40}")
 HOME_VARIABLE = "DRIFTSCOPE_HOME"
@@ -135,6 +136,7 @@ class Workspace:
         about = {"name": name, "origin": origin, "created": time.time()}
         write_json(folder / "about.json", about)
         write_json(folder / FOUND, {"roles": roles, "report": report})
+        digests.note(folder, anew=True)
         tree_to_disk(folder)
         self._move(folder, self.home / "datasets" / id)
         return self.dataset(id)
@@ -153,6 +155,7 @@ class Workspace:
         move(file, known.prepared)  # from here on `NEXT` counts
         write_json(known.folder / FOUND, found)
         (known.folder / NEXT).unlink()
+        digests.note(known.folder)
         return self.dataset(id)
 
     def update_dataset(

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dynamics.figures import trends
-from ui import flowing, following, maps, pickers, saving, state, trust
+from ui import cache, flowing, following, maps, pickers, saving, state, trust
 from ui.cellmap import cell_map, selected
 
 work = state.require("snapshots", "embedding", "model")
@@ -39,7 +39,9 @@ with left:
         shares = following.types_over_time(work, paths)
         colours = following.type_colours(work)
         saving.figure(
-            trends.composition(shares, colours=colours, unit=paths.unit, measured=paths.measured),
+            cache.cached(
+                trends.composition, shares, colours=colours, unit=paths.unit, measured=paths.measured
+            ),
             name="types-over-time",
             alt="Shares of cell types along the trajectories",
         )
@@ -59,7 +61,7 @@ with right:
         if genes:
             along = following.genes_over_time(work, paths, genes)
             saving.figure(
-                trends.gene_trends(along, unit=paths.unit, measured=paths.measured),
+                cache.cached(trends.gene_trends, along, unit=paths.unit, measured=paths.measured),
                 name="genes-along-trajectories",
                 alt="Genes along the trajectories",
             )

@@ -1,7 +1,8 @@
 """What is shared between tabs and page runs: files as read, and results of work over a second.
 
-Everything is keyed by content: a file by its place, size and time of change, an array by all of its bytes
-(Streamlit's own cache hashes a sample of a large array). What comes out is shared and read-only.
+Everything is keyed by content: a file by the digest of its bytes, an array by all of its bytes (Streamlit's
+own cache hashes a sample of a large array). So people who opened the same file share one copy, and all that
+was worked out from it. What comes out is read-only.
 """
 
 import dataclasses
@@ -10,7 +11,8 @@ import os
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +27,9 @@ from dynamics import snapshots as grouping
 from dynamics.errors import DataError
 from dynamics.roles import Roles
 from dynamics.snapshots import Snapshots
+from jobs import digests
 from jobs.workspace import Dataset, ModelEntry
+from ui import memory
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -34,18 +38,34 @@ if TYPE_CHECKING:
 
 GIGABYTE = 10**9
 BUDGET = float(os.environ.get("DRIFTSCOPE_CACHE_GB") or 2) * GIGABYTE
+FREE = 0.12 * GIGABYTE
+PER_DATA_SET = 8
+"""Results may take `FREE` and so many times the tables of the data sets that are open, within the budget."""
+
+KNOWN_PARTS = 4096
+"""Bytes from which an array inside of a result is known by its name."""
+
 SCALARS = (str, bytes, int, float, complex, bool, type(None), np.generic)
 
 
 class Shelf:
-    """Results by key, the least recently used leaving first when their bytes are over the budget."""
+    """Results by key, the least recently used leaving first when they take more than their room.
 
-    def __init__(self, budget: float) -> None:
-        self.budget = budget
+    The room grows with the data sets that are on the shelf, up to the budget.
+    """
+
+    def __init__(self, budget: float, *, free: float = FREE) -> None:
+        self.budget, self.free = budget, free
         self.used = 0
+        self._tables = 0
         self._kept: OrderedDict[str, tuple[Any, int]] = OrderedDict()
         self._making: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
+
+    @property
+    def room(self) -> float:
+        """Bytes that all results together may take."""
+        return min(self.budget, self.free + PER_DATA_SET * self._tables)
 
     def get(self, key: str) -> tuple[Any, bool]:
         """Return (value, True), or (None, False) where the key is unknown."""
@@ -55,27 +75,40 @@ class Shelf:
             self._kept.move_to_end(key)
             return self._kept[key][0], True
 
-    def making(self, key: str) -> threading.Lock:
-        """Return the lock to hold while the value of a key is made, so that two tabs do not both make it."""
+    @contextmanager
+    def making(self, key: str) -> Iterator[None]:
+        """Hold while the value of a key is made, so that of many tabs that ask for it one makes it."""
         with self._lock:
-            return self._making.setdefault(key, threading.Lock())
+            own = self._making.setdefault(key, threading.Lock())
+        try:
+            with own:
+                yield
+        finally:
+            with self._lock:
+                self._making.pop(key, None)
 
     def put(self, key: str, value: Any) -> None:
         """Keep a value; it always stays until the next one, however large."""
         size = n_bytes(value)
         with self._lock:
-            self._making.pop(key, None)
+            if key in self._kept:
+                self._drop(key)
             self._kept[key] = (value, size)
             self.used += size
-            while self.used > self.budget and len(self._kept) > 1:
-                _, (_, freed) = self._kept.popitem(last=False)
-                self.used -= freed
+            self._tables += size if _is_table(value) else 0
+            while self.used > self.room and len(self._kept) > 1:
+                self._drop(next(iter(self._kept)))
 
     def clear(self) -> None:
         """Forget everything."""
         with self._lock:
             self._kept.clear()
-            self.used = 0
+            self.used = self._tables = 0
+
+    def _drop(self, key: str) -> None:
+        value, size = self._kept.pop(key)
+        self.used -= size
+        self._tables -= size if _is_table(value) else 0
 
 
 _shelf = Shelf(BUDGET)
@@ -99,6 +132,7 @@ def cached(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
             value = freeze(function(*args, **kwargs))
             _know(value, key)
             _shelf.put(key, value)
+            memory.give_back()
     return value
 
 
@@ -128,11 +162,16 @@ def colour_values(dataset: Dataset, name: str) -> pd.Series:
     cells = adata(dataset)
     column = name.removesuffix(" (gene)")
     if column == name and name in cells.obs:
-        return cells.obs[name]
-    gene = read.find_gene(cells.var, column)
+        return cached(_column, cells, name)
+    gene = cached(_gene, cells, column)
     if gene is None:
         raise DataError(f"There is no column and no gene called {column!r} in this data set.")
-    return pd.Series(gene_values(dataset, gene), index=cells.obs_names, name=column)
+    return cached(_series, gene_values(dataset, gene), cells, column)
+
+
+def groups(dataset: Dataset, name: str, rows: np.ndarray | None = None) -> pd.Series:
+    """Return a column of obs as categories: of all cells, or of some."""
+    return cached(_categories, adata(dataset), name, rows)
 
 
 def model(entry: ModelEntry, dataset: Dataset | None = None) -> "CellModel":
@@ -182,28 +221,57 @@ def _checked_states(model: "CellModel", path: Path, roles: Roles) -> Snapshots:
     return fitting.check_fit(model, read.read_h5ad(path), roles)
 
 
+def _column(cells: "AnnData", name: str) -> pd.Series:
+    return cells.obs[name]
+
+
+def _gene(cells: "AnnData", name: str) -> str | None:
+    return read.find_gene(cells.var, name)
+
+
+def _series(values: np.ndarray, cells: "AnnData", name: str) -> pd.Series:
+    return pd.Series(values, index=cells.obs_names, name=name, copy=False)
+
+
+def _categories(cells: "AnnData", name: str, rows: np.ndarray | None) -> pd.Series:
+    found = cells.obs[name].astype("category")
+    return found if rows is None else found.iloc[rows]
+
+
 def n_bytes(value: Any) -> int:
     """Return about how much memory a value takes."""
     if isinstance(value, np.ndarray):
         return value.nbytes
     if isinstance(value, pd.DataFrame | pd.Series | pd.Index):
         return int(np.sum(value.memory_usage(deep=False)))
-    if hasattr(value, "__sizeof__") and type(value).__name__ == "AnnData":
+    if _is_table(value):
         return int(value.__sizeof__())
-    return 256 + sum(n_bytes(part) for part in _parts(value))
+    if type(value).__module__.startswith("plotly."):
+        return len(value.to_json())
+    return 256 + sum(n_bytes(part) for part in _parts(value) or _inside(value))
 
 
 def freeze(value: Any) -> Any:
     """Make all arrays in a value read-only and return it."""
     if isinstance(value, np.ndarray):
         value.flags.writeable = False
-    elif type(value).__name__ == "AnnData":
-        for part in (*value.obsm.values(), *value.layers.values(), value.X):
+    elif _is_table(value):
+        for part in (*value.obsm.values(), *value.layers.values(), value.X, value.obs, value.var):
             freeze(part)
-    elif not isinstance(value, str | pd.DataFrame | pd.Series | pd.Index):
-        for part in _parts(value):
+    elif not isinstance(value, str | pd.Index):
+        for part in _columns(value) or _parts(value):
             freeze(part)
     return value
+
+
+def _columns(value: Any) -> list[Any]:
+    """Return the arrays that a table or a column of one lies in."""
+    if isinstance(value, pd.DataFrame):
+        return [part for k in range(value.shape[1]) for part in _columns(value.iloc[:, k])]
+    found, array = [], getattr(value.array, "_ndarray", None) if isinstance(value, pd.Series) else None
+    while isinstance(array, np.ndarray):
+        found, array = [*found, array], array.base
+    return found
 
 
 def fingerprint(value: Any) -> str:
@@ -262,6 +330,9 @@ def _array_bytes(value: np.ndarray) -> tuple[Any, ...]:
 def _file_key(path: Path) -> str:
     if not path.exists():
         return f"path:{path}"
+    digest = digests.of(path)
+    if digest is not None:
+        return f"content:{digest}"
     about = path.stat()
     return f"file:{path}:{about.st_size}:{about.st_mtime_ns}:{about.st_ino}"
 
@@ -275,13 +346,45 @@ def _digest(*parts: Any) -> str:
 
 
 def _know(value: Any, key: str) -> None:
-    """Remember the key of a result, so that passing it on costs no hashing."""
+    """Remember the key of a result and of what is large in it, so that passing them on costs no hashing."""
+    _remember(value, key)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for field in dataclasses.fields(value):
+            part = getattr(value, field.name)
+            if _is_large(part):
+                _remember(part, f"{key}.{field.name}")
+
+
+def _is_large(part: Any) -> bool:
+    if isinstance(part, np.ndarray):
+        return part.nbytes >= KNOWN_PARTS and part.base is None
+    return dataclasses.is_dataclass(part) and not isinstance(getattr(part, "fingerprint", None), str)
+
+
+def _remember(value: Any, key: str) -> None:
     place = id(value)
+    if place in _keys and _keys[place][0]() is value:
+        return
     try:
-        known = weakref.ref(value, lambda _: _keys.pop(place, None))
+        known = weakref.ref(value, lambda gone: _forget(place, gone))
     except TypeError:  # tuples, numbers and text cannot be watched; they are named by their content
         return
     _keys[place] = (known, key)
+
+
+def _forget(place: int, gone: weakref.ref) -> None:
+    if place in _keys and _keys[place][0] is gone:  # the place may have gone to another value by now
+        del _keys[place]
+
+
+def _is_table(value: Any) -> bool:
+    return type(value).__name__ == "AnnData"
+
+
+def _inside(value: Any) -> list[Any]:
+    """Return the arrays, and what holds arrays, of an object that is no dataclass."""
+    found = vars(value).values() if hasattr(value, "__dict__") and not isinstance(value, type) else ()
+    return [part for part in found if isinstance(part, np.ndarray) or hasattr(part, "__dict__")]
 
 
 def _parts(value: Any) -> list[Any]:

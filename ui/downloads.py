@@ -28,9 +28,21 @@ def watch() -> None:
 
     def noted_run(file_id: str) -> str:
         session = manager._deferred_callables.get(file_id, {}).get("session_id", "")
-        return note(run(file_id), _browser_of(session) or "")
+        return note(hold(manager, run(file_id), session), _browser_of(session) or "")
 
     manager.add, manager.execute_deferred = noted_add, noted_run
+
+
+def hold(manager: Any, address: str, session: str) -> str:
+    """Hold a file that was made on a press of the button, and return its address.
+
+    Streamlit drops what no page names as soon as anybody's page has run: on a busy server before it was
+    fetched. It is held until the page that made it runs again.
+    """
+    if (found := MEDIA.search(address)) and session:
+        with manager._lock:
+            manager._files_by_session_and_coord[session][f"pressed {found[1]}"] = found[1]
+    return address
 
 
 def note(address: str, browser: str) -> str:

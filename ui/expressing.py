@@ -15,6 +15,7 @@ from dynamics.figures import genes as figures
 from dynamics.gene_sets import shown_names
 from dynamics.gene_trends import ALL, TIMES_SMOOTHED, Matrix, Trends, peaks, trends
 from dynamics.read import read_h5ad
+from dynamics.values import kind_of_values
 from ui import cache, fating, fating_states, pickers, saving, state, theme, trust
 from ui.text import escape
 
@@ -28,6 +29,9 @@ MOST_GENES = 12
 """Genes whose trends are drawn at once."""
 
 COLUMNS = 3
+LOG_SCALED = ("log", "normalised")
+"""Kinds of values of X that are taken, so that counts are not needed."""
+
 HEAT_ROWS = (10, 150, 40)
 """Least, most and usual number of genes in the heat map."""
 
@@ -115,7 +119,7 @@ def over_time(work: state.Workspace, known: Expression, found: Fates | None) -> 
     columns = tuple(known.place[gene] for gene in picked)
     along = cache.cached(_trends, known, fating.cells_of(work), found, columns=columns)
     names = [known.name(gene) for gene in picked]
-    panels(work, only(along, fates), names, key="trend")
+    panels(work, cache.cached(only, along, fates), names, key="trend")
     st.caption(said(work, along, found, what="Mean expression of the measured cells"))
 
 
@@ -133,7 +137,8 @@ def panels(
     places = st.columns(min(COLUMNS, max(len(names), fewest)), gap="medium")
     for k, name in enumerate(names):
         with places[k % len(places)]:
-            drawn = figures.trend(along, k, name=name, colours=paint, unit=work.snapshots.unit, label=label)
+            unit = work.snapshots.unit
+            drawn = cache.cached(figures.trend, along, k, name=name, colours=paint, unit=unit, label=label)
             saving.figure(drawn, name=f"{key}-{k + 1}", alt=f"{name} over time on the way to each fate")
 
 
@@ -167,7 +172,8 @@ def heat_map(work: state.Workspace, known: Expression, found: Fates | None) -> N
     places = order.order if which == CHANGING else np.array(columns)[order.order]
     shown = [str(known.names[k]) for k in places]
     measured = along.measured
-    drawn = figures.heat(order, along.times, shown, measured=measured, unit=work.snapshots.unit)
+    unit = work.snapshots.unit
+    drawn = cache.cached(figures.heat, order, along.times, shown, measured=measured, unit=unit)
     saving.figure(drawn, name="gene-heat-map", alt=f"Genes by the time of their peak on the way to {fate}")
     how = "The genes with the widest range" if which == CHANGING else "The chosen genes that change"
     st.caption(
@@ -286,13 +292,15 @@ def _colours(work: state.Workspace, names: Sequence[str]) -> Mapping[str, str]:
 
 
 def _read(path: "Path", roles: "Roles", shots: "Snapshots") -> Expression | None:
-    adata = read_h5ad(path)
+    # Matrices are most of a file: no more of them are read than are needed, and of many cells some are kept.
+    adata = read_h5ad(path, layers=())
+    if roles.counts_layer and kind_of_values(adata.X)[0] not in LOG_SCALED:
+        adata = read_h5ad(path, layers=(roles.counts_layer,))
     found = log_expression(adata, roles)
     if found is None:
         return None
-    values = as_float32(found, "The expression matrix")
-    if len(shots.cells) < adata.n_obs:
-        values = values[shots.cells]
+    some = found[shots.cells] if len(shots.cells) < adata.n_obs else found
+    values = as_float32(some, "The expression matrix")
     return Expression(values, tuple(map(str, adata.var_names)), shown_names(adata.var))
 
 

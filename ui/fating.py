@@ -58,7 +58,7 @@ def labels(work: state.Workspace) -> pd.Series | None:
     """Return the cell type of each of these cells, as categories; None without cell types."""
     if work.roles.cell_type_key is None:
         return None
-    return work.adata.obs[work.roles.cell_type_key].astype("category").iloc[cells_of(work).cells]
+    return cache.groups(work.dataset, work.roles.cell_type_key, cells_of(work).cells)
 
 
 def growth_source(work: state.Workspace) -> str:
@@ -86,7 +86,7 @@ def fates(work: state.Workspace, states: "TerminalStates", *, growth: str) -> Fa
     if found is None:
         built = chain(work, growth=growth)
         found = cache.cached(_told, work.model, cells_of(work), states, built=built)
-    return found.widened(trust.widening(work.entry) or 1.0)
+    return cache.cached(_widened, found, trust.widening(work.entry) or 1.0)
 
 
 def kept_fates(work: state.Workspace, states: "TerminalStates", *, growth: str) -> Fates | None:
@@ -297,6 +297,10 @@ def _proposed(
 
 def _told(model: "CellModel", shots: "Snapshots", states: "TerminalStates", *, built: Built) -> Fates:
     return fate_probabilities(shots, model, states, chains_of=built.chains, draws=None)
+
+
+def _widened(found: Fates, factor: float) -> Fates:
+    return found.widened(factor)
 
 
 def _likely(work: state.Workspace, shots: "Snapshots", found: Fates, paint: dict[str, str]) -> Categories:

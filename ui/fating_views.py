@@ -1,6 +1,6 @@
 """What is read off fates: by type, over time, ancestors of a selection, and clones."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,8 @@ from ui.cellmap import Levels, cell_map
 from ui.text import count, escape
 
 if TYPE_CHECKING:
+    from anndata import AnnData
+
     from dynamics.snapshots import Snapshots
     from dynamics.terminal import TerminalStates
 
@@ -36,11 +38,11 @@ def circle(work: state.Workspace, found: Fates) -> None:
     shots, kinds = fating.cells_of(work), fating.labels(work)
     if kinds is None:
         order = [shots.axis.name(k) for k in range(shots.n_times)]
-        groups, paint = np.array(order, dtype=object)[shots.time_index], None
+        groups, paint = np.array(order)[shots.time_index], None
     else:
-        groups, order = np.asarray(kinds.astype(str), dtype=object), list(map(str, kinds.cat.categories))
+        groups, order = kinds, list(map(str, kinds.cat.categories))
         paint = following.type_colours(work)
-    drawn = figures.circle(found.probabilities, found.names, groups=groups, order=order, colours=paint)
+    drawn = cache.cached(_circle, found, groups, order, paint)
     saving.figure(drawn, name="fate-circle", alt="Every cell inside the polygon of fates")
     what = "cell types" if kinds is not None else "times"
     st.caption(
@@ -69,7 +71,7 @@ def by_type(work: state.Workspace, found: Fates, grown: Fates) -> None:
         theme.hint("No cell of the first time reaches a terminal state.")
         return
     paint = fating.colours(work, found.names)
-    drawn = figures.by_type(rows, names, colours=paint)
+    drawn = cache.cached(figures.by_type, rows, names, colours=paint)
     saving.figure(drawn, name="fates-by-type", alt="Mean fates of each cell type at the first time")
     side = " With growth above, without it below." if both else ""
     st.caption(f"Mean fates of the cells of {escape(str(table['time'].iloc[0]))}, by type.{side}")
@@ -82,7 +84,7 @@ def over_time(work: state.Workspace, *, growth: str) -> None:
         return
     built = fating.chain(work, growth=growth)
     flows = cache.cached(_flows, built, fating.cells_of(work), fating.labels(work))
-    drawn = figures.over_time(flows, colours=following.type_colours(work))
+    drawn = cache.cached(figures.over_time, flows, colours=following.type_colours(work))
     saving.figure(drawn, name="types-over-time", alt="Mass that goes from type to type over time")
     counted = "descendants, so a type that multiplies is wider" if growth != "none" else "every cell once"
     band = "; ranges: 80 %, from the ensemble" if flows.low is not None else ""
@@ -146,9 +148,7 @@ def table(work: state.Workspace, found: Fates) -> None:
     if whole["without_fate"].any():
         shown["Without a fate"] = whole["without_fate"]
     st.dataframe(shown, hide_index=True, height=min(420, 38 + 35 * min(len(shown), MOST_ROWS)))
-    cells = cache.cached(
-        fate_results.by_cell, found, fating.cells_of(work), work.adata.obs_names, labels=fating.labels(work)
-    )
+    cells = cache.cached(_by_cell, found, fating.cells_of(work), work.adata, labels=fating.labels(work))
     with st.container(horizontal=True):
         st.download_button("Table (CSV)", fate_results.csv(whole), "fates-by-type.csv", "text/csv")
         st.download_button(
@@ -215,6 +215,17 @@ def _scored(
         return score_clones(found, shots, states, known, at=at), ""
     except DataError as refusal:  # too few clones is an answer here, not a failure
         return None, str(refusal)
+
+
+def _circle(
+    found: Fates, groups: pd.Series | np.ndarray, order: list[str], paint: dict[str, str] | None
+) -> Any:
+    names = np.asarray(groups.astype(str), dtype=object)
+    return figures.circle(found.probabilities, found.names, groups=names, order=order, colours=paint)
+
+
+def _by_cell(found: Fates, shots: "Snapshots", adata: "AnnData", *, labels: pd.Series | None) -> pd.DataFrame:
+    return fate_results.by_cell(found, shots, adata.obs_names, labels=labels)
 
 
 def _table(work: state.Workspace, found: Fates) -> pd.DataFrame:

@@ -70,9 +70,7 @@ def colour(work: state.Workspace, name: str) -> Colour:
     if name not in computed(work):
         return maps.colour(work, name)
     values = _consensus(work, None) if name == pickers.ENSEMBLE else _visibility(work, None).cosine
-    all_cells = np.full(work.adata.n_obs, np.nan, np.float32)
-    all_cells[work.snapshots.cells[_moving(work, None).rows]] = values
-    return Levels(all_cells, label=name, vmin=0, vmax=1)
+    return cache.cached(_levels, values, work.snapshots, _moving(work, None), name, work.adata.n_obs)
 
 
 def caption(work: state.Workspace, grid: FlowGrid, *, time: float | None, name: str) -> str:
@@ -141,6 +139,12 @@ def _consensus(work: state.Workspace, time: float | None) -> np.ndarray:
 def _agreed(model: CellModel, shots: Snapshots, moving: EmbeddedVelocity) -> np.ndarray:
     times = shots.times[moving.rows] if moving.time is None else moving.time
     return consensus(model, shots.states[moving.rows], times=times)
+
+
+def _levels(values: np.ndarray, shots: Snapshots, moving: EmbeddedVelocity, name: str, n: int) -> Levels:
+    all_cells = np.full(n, np.nan, np.float32)
+    all_cells[shots.cells[moving.rows]] = values
+    return Levels(all_cells, label=name, vmin=0, vmax=1)
 
 
 def _visibility(work: state.Workspace, time: float | None) -> Visibility:

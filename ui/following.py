@@ -30,7 +30,7 @@ from ui.text import count, escape
 
 ALL, KINDS, CHOSEN = "All cells", "By cell type", "Chosen on the map"
 FORWARD, BACKWARD = "Forward", "Backward"
-MOST_FOLLOWED = 600
+MOST_FOLLOWED = 400
 N_TIMES = 41
 MANY_GENES = 6
 PATIENCE = 60.0  # seconds that a page follows cells for; jobs take longer
@@ -117,7 +117,7 @@ def advanced(work: state.Workspace) -> None:
 
 
 def follow(work: state.Workspace, begin: Start) -> Trajectories:
-    """Follow at most 600 of the cells, evenly drawn."""
+    """Follow at most 400 of the cells, evenly drawn."""
     some = np.linspace(0, len(begin.rows) - 1, min(len(begin.rows), MOST_FOLLOWED)).round().astype(int)
     return cache.cached(
         _follow,
@@ -240,7 +240,7 @@ def genes_caption(along: GeneTrends) -> str:
 
 def _types(work: state.Workspace) -> pd.Series:
     """Return the cell type of each cell of the snapshots, as categories."""
-    return work.adata.obs[work.roles.cell_type_key].astype("category").iloc[work.snapshots.cells]
+    return cache.groups(work.dataset, work.roles.cell_type_key, work.snapshots.cells)
 
 
 def _ends(work: state.Workspace, paths: Trajectories) -> EndTypes | None:

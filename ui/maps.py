@@ -11,6 +11,7 @@ from ui.cellmap import Colour, Levels, categories, ordered
 
 if TYPE_CHECKING:
     from dynamics.projection import Placement
+    from dynamics.snapshots import Snapshots
 
 HEIGHT = 560  # pixels; the map and its controls fit a laptop screen
 MOST_GROUPS = 300  # a column of numbers with more different values is drawn as values
@@ -48,15 +49,18 @@ def hover(work: state.Workspace, *, besides: str) -> dict[str, Colour]:
 
 def placement(work: state.Workspace) -> "Placement":
     """Return the way from the model's states to the map."""
+    return cache.cached(_placement, work.snapshots, places(work))
+
+
+def _placement(shots: "Snapshots", places: np.ndarray) -> "Placement":
     # not at the top: it loads torch
     from dynamics.projection import Placement
 
-    shots = work.snapshots
-    return cache.cached(Placement, shots.states, places(work)[shots.cells])
+    return Placement(shots.states, places[shots.cells])
 
 
 def _places(adata, key: str) -> np.ndarray:
-    return np.ascontiguousarray(np.asarray(adata.obsm[key])[:, :3], dtype=np.float32)
+    return np.array(np.asarray(adata.obsm[key])[:, :3], dtype=np.float32, order="C")
 
 
 def _by_time(values: pd.Series, given: dict[str, float]) -> Colour:

@@ -46,7 +46,8 @@ def colour_by(
     """
     options = colourings(work)
     start = default or _default_colouring(work, options)
-    place = sum(name in work.adata.obs for name in options)
+    columns = set(work.adata.obs.columns)
+    place = sum(name in columns for name in options)
     options = [*options[:place], *(name for name in computed if name not in options), *options[place:]]
     picked = st.selectbox(
         label,

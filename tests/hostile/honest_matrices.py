@@ -392,4 +392,5 @@ def holes(file):
     modern(file, has_x=False)
     made = file.create_dataset("X", (N, G), "f4", chunks=(10, G), fillvalue=3)
     made[:30] = COUNTS[:30]
-    return Truth(x=np.vstack([COUNTS[:30], np.full((N - 30, G), 3.0)]), obs=days())
+    x = np.vstack([COUNTS[:30], np.full((N - 30, G), 3.0)])
+    return Truth(x=x, obs=days(), said=("never-written",))

@@ -166,22 +166,18 @@ def selected(key: str, xy: np.ndarray) -> MapEvent | None:
 def colour_message(colour: Colour, *, title: str = "") -> dict[str, object]:
     """What the browser is told of a colouring."""
     if isinstance(colour, Categories):
-        wide = len(colour.names) > 254
-        codes = np.asarray(colour.codes)
-        missing = 65_535 if wide else 255
-        clean = np.where((codes < 0) | (codes >= len(colour.names)), missing, codes)
         return {
             "kind": "categories",
             "label": title or colour.label,
-            "codes": reference(clean, "u2" if wide else "u1"),
+            "codes": reference(colour.clean, "u2" if colour.clean.itemsize == 2 else "u1"),
             "names": list(colour.names),
             "colours": list(colour.colours or ()),
         }
-    low, high = colour.limits()
+    low, high = colour.ends
     return {
         "kind": "levels",
         "label": title or colour.label,
-        "codes": reference(colour.codes(), "u1"),
+        "codes": reference(colour.levels, "u1"),
         "values": reference(colour.values, "f4"),
         "colours": list(colour.colours()),
         "low": low,

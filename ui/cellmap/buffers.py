@@ -12,7 +12,10 @@ import hashlib
 import hmac
 import secrets
 import threading
+import time
+import weakref
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import metadata, resources
 from pathlib import Path
@@ -25,6 +28,8 @@ from starlette.routing import Route
 from ui import identity, keys
 
 LIMIT_BYTES = 1_000_000_000
+FREE_BYTES = 40_000_000
+KEEP_S = 300.0
 PREFIX = "/api/map"
 FOREVER = "private, max-age=31536000, immutable"
 CODE_FOLDER = Path(__file__).parent / "js"
@@ -36,10 +41,11 @@ DTYPES = {"f4": np.float32, "u1": np.uint8, "u2": np.uint16, "i4": np.int32}
 class Blob:
     """Bytes that are sent, compressed on first request if that makes them smaller by a tenth."""
 
-    data: bytes
+    data: bytes | memoryview
     packed: bytes | None = None
     browsers: set[str] = field(default_factory=set)
     tried: bool = False
+    used: float = 0.0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -58,24 +64,45 @@ class Blob:
 
 
 class Store:
-    """Arrays that maps may ask for, at most `limit` bytes of them; the least recently used go first."""
+    """Arrays that maps may ask for, at most `limit` bytes of them; the least recently used go first.
 
-    def __init__(self, limit: int = LIMIT_BYTES) -> None:
-        self.limit = limit
+    Above `free` bytes, what no page has shown for some minutes goes too: the browsers that want it have it.
+    """
+
+    def __init__(
+        self,
+        limit: int = LIMIT_BYTES,
+        *,
+        free: int = FREE_BYTES,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.limit, self.free, self._clock = limit, min(free, limit), clock
         self._secret = secrets.token_bytes(32)
         self._blobs: OrderedDict[str, Blob] = OrderedDict()
+        self._names: dict[int, tuple[weakref.ref, str]] = {}
         self._lock = threading.Lock()
 
     def put(self, array: np.ndarray, browser: str = "") -> str:
-        """Keep an array and return the name under which this browser can ask for it."""
-        data = np.ascontiguousarray(array).tobytes()
+        """Keep an array and return the name under which this browser can ask for it.
+
+        One that can never change is not copied, and its bytes are looked at once only.
+        """
+        for_ever = (
+            array.base is None and not array.flags.writeable and array.flags.c_contiguous and array.size
+        )
+        known = self._names.get(id(array)) if for_ever else None
+        if known is not None and known[0]() is array:
+            name = known[1]
+            if self._use(name, browser):
+                return name
+        data = memoryview(array).cast("B") if for_ever else np.ascontiguousarray(array).tobytes()
         name = hmac.new(self._secret, data, hashlib.sha256).hexdigest()
+        if for_ever:
+            self._remember(array, name)
         with self._lock:
             if name not in self._blobs:
                 self._blobs[name] = Blob(data)
-            self._blobs[name].browsers.add(browser)
-            self._blobs.move_to_end(name)
-            self._shrink()
+        self._use(name, browser)
         return name
 
     def get(self, name: str, browser: str | None = "") -> Blob | None:
@@ -84,7 +111,7 @@ class Store:
             blob = self._blobs.get(name)
             if blob is None or browser not in blob.browsers:
                 return None
-            self._blobs.move_to_end(name)
+            self._touch(name, blob)
             return blob
 
     def clear(self) -> None:
@@ -96,11 +123,37 @@ class Store:
     def size(self) -> int:
         return sum(blob.size for blob in self._blobs.values())
 
+    def _use(self, name: str, browser: str) -> bool:
+        with self._lock:
+            blob = self._blobs.get(name)
+            if blob is None:
+                return False
+            blob.browsers.add(browser)
+            self._touch(name, blob)
+            self._shrink()
+            return True
+
+    def _touch(self, name: str, blob: Blob) -> None:
+        blob.used = self._clock()
+        self._blobs.move_to_end(name)
+
     def _shrink(self) -> None:
-        size = self.size
-        while size > self.limit and len(self._blobs) > 1:
-            _, oldest = self._blobs.popitem(last=False)
+        size, long_ago = self.size, self._clock() - KEEP_S
+        while size > self.free and len(self._blobs) > 1:
+            name, oldest = next(iter(self._blobs.items()))
+            if size <= self.limit and oldest.used > long_ago:
+                return
             size -= oldest.size
+            del self._blobs[name]
+
+    def _remember(self, array: np.ndarray, name: str) -> None:
+        place = id(array)
+
+        def forget(gone: weakref.ref) -> None:
+            if place in self._names and self._names[place][0] is gone:
+                del self._names[place]
+
+        self._names[place] = (weakref.ref(array, forget), name)
 
 
 STORE = Store()

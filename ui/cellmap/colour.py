@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -50,6 +51,13 @@ class Categories:
         safe = (c if NAMED_COLOUR.match(str(c)) else palettes.MISSING for c in colours[: len(self.names)])
         object.__setattr__(self, "names", tuple(str(name) for name in self.names))
         object.__setattr__(self, "colours", tuple(safe))
+
+    @cached_property
+    def clean(self) -> np.ndarray:
+        """The codes as they are sent, (n,) uint8 or uint16, the highest number where a cell has no group."""
+        kind, codes = np.uint16 if len(self.names) > 254 else np.uint8, np.asarray(self.codes)
+        known = (codes >= 0) & (codes < len(self.names))
+        return _fixed(np.where(known, codes, np.iinfo(kind).max).astype(kind))
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -101,9 +109,19 @@ class Levels:
             low, high = self.centre - reach, self.centre + reach
         return (low, high) if high > low else (low, low + 1.0)
 
+    @cached_property
+    def ends(self) -> tuple[float, float]:
+        """The limits, worked out once."""
+        return self.limits()
+
+    @cached_property
+    def levels(self) -> np.ndarray:
+        """The codes, worked out once; read-only."""
+        return _fixed(self.codes())
+
     def codes(self) -> np.ndarray:
         """Level of each cell, (n,) uint8, in equal steps between the limits; 255 where missing."""
-        low, high = self.limits()
+        low, high = self.ends
         values = np.asarray(self.values, dtype=np.float32)
         with np.errstate(invalid="ignore", over="ignore"):
             level = np.clip((values - low) * (N_LEVELS / (high - low)), 0, N_LEVELS - 1)
@@ -116,6 +134,11 @@ class Levels:
 
 
 Colour = Categories | Levels
+
+
+def _fixed(array: np.ndarray) -> np.ndarray:
+    array.flags.writeable = False
+    return array
 
 
 def robust_top(finite: np.ndarray) -> float:
