@@ -196,7 +196,7 @@ def _aligned(values: Any, names: pd.Index, name: str, notes: list[Finding]) -> A
         )
         return values.loc[names]
     if not values.index.equals(names):
-        message = f"{name} names its rows otherwise than the table of cells; they were taken in their order."
+        message = f"{name} names its rows otherwise than the file does; they were taken in their order."
         notes.append(note("table-names", message))
     return values.set_axis(names, axis=0)
 
