@@ -166,11 +166,12 @@ def _matching(
             values, found = values[:, None], (n_rows, 1)
         if not found or found[: 1 + both] != (n_rows,) * (1 + both):
             shown = " × ".join(f"{n:,}" for n in found[: 1 + both]) if found else "no"
+            what = f"is {shown} where {n_rows:,} × {n_rows:,} was expected"
+            what = what if both else f"has {shown} rows where {n_rows:,} were expected"
             notes.append(
                 warning(
                     f"{group}-shape",
-                    f"{group}[{quoted(name)}] has {shown} rows where {n_rows:,} were expected; it was left "
-                    "out.",
+                    f"{group}[{quoted(name)}] {what}; it was left out.",
                     "Compute it again on the same cells and genes, and save the file.",
                 )
             )
