@@ -60,6 +60,12 @@ def _gene_name_findings(adata: "AnnData") -> Iterator[Finding]:
             "To see genes, open a file that has the expression matrix too.",
         )
         return
+    if len(names) == 1:
+        yield warning(
+            "one-gene",
+            f'The file has one gene only ("{names[0]}"), which cannot tell cell states apart.',
+            "Open a file with the expression of many genes, or with components in obsm (such as X_pca).",
+        )
     ensembl = sum(ENSEMBL.fullmatch(name) is not None for name in names)
     if ensembl > 0.5 * len(names) and not any(column in adata.var for column in SYMBOL_COLUMNS):
         yield note(

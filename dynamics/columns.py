@@ -18,6 +18,7 @@ from dynamics.elements import (
     listed,
     native,
     place,
+    raw_attribute,
     text,
     texts,
 )
@@ -172,8 +173,9 @@ def _order(
     group: h5py.Group, parts: list[str], key: str | None, *, table: str, notes: list[Finding]
 ) -> dict[str, str]:
     """Where each column lies: the columns as the table lists them, then those that it does not list."""
-    said = next((group.attrs[name] for name in ("column-order", "column_order") if name in group.attrs), ())
-    said = () if isinstance(said, h5py.Empty) else np.atleast_1d(np.asarray(said, dtype=object))
+    said = raw_attribute(group, "column-order")
+    said = raw_attribute(group, "column_order") if said is None else said
+    said = () if said is None or isinstance(said, h5py.Empty) else np.atleast_1d(np.asarray(said, object))
     order = {text(name): _path(text(name)) for name in said}
     order = {name: path for name, path in order.items() if path != key}
     known = [part for part in parts if part != key]
@@ -246,7 +248,7 @@ def _old_levels(group: h5py.Group, name: str, element: h5py.Dataset) -> h5py.Dat
     old = group.get(OLD_CATEGORIES)
     if isinstance(old, h5py.Group) and name in old:
         return old[name]
-    referred = element.attrs.get("categories")
+    referred = raw_attribute(element, "categories")
     return group[referred] if isinstance(referred, h5py.Reference) and referred else None
 
 

@@ -61,10 +61,18 @@ def texts(values: np.ndarray, name: str, notes: list[Finding]) -> np.ndarray:
     return made.reshape(np.shape(values))
 
 
+def raw_attribute(element: h5py.Group | h5py.Dataset, name: str) -> Any:
+    """An attribute as it is stored; None where there is none or nobody knows its kind."""
+    try:
+        return element.attrs.get(name)
+    except READ_ERRORS:
+        return None
+
+
 def attribute(element: h5py.Group | h5py.Dataset, *names: str) -> Any:
     """The first of these attributes that is there; R writes single values as arrays of one. Else None."""
     for name in names:
-        value = element.attrs.get(name)
+        value = raw_attribute(element, name)
         if value is not None and not isinstance(value, h5py.Empty):
             if isinstance(value, np.ndarray) and value.size == 1 and value.dtype.names is None:
                 value = value.ravel()[0]
@@ -116,8 +124,9 @@ def matrix_shape(element: h5py.Group | h5py.Dataset) -> tuple[int, ...]:
     if isinstance(element, h5py.Dataset):
         return element.shape or ()
     for name in ("shape", "h5sparse_shape"):
-        if name in element.attrs:
-            return tuple(int(n) for n in np.atleast_1d(element.attrs[name]))
+        shape = raw_attribute(element, name)
+        if isinstance(shape, np.ndarray) and shape.dtype.kind in "iuf" and np.isfinite(shape).all():
+            return tuple(int(n) for n in shape.ravel())
     return ()
 
 

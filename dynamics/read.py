@@ -171,11 +171,12 @@ def _matching(
             values, found = values[:, None], (n_rows, 1)
         if not found or found[: 1 + both] != (n_rows,) * (1 + both):
             shown = " × ".join(f"{n:,}" for n in found[: 1 + both]) if found else "no"
+            what = f"is {shown} where {n_rows:,} × {n_rows:,} was expected"
+            what = what if both else f"has {shown} rows where {n_rows:,} were expected"
             notes.append(
                 warning(
                     f"{group}-shape",
-                    f"{group}[{quoted(name)}] has {shown} rows where {n_rows:,} were expected; it was left "
-                    "out.",
+                    f"{group}[{quoted(name)}] {what}; it was left out.",
                     "Compute it again on the same cells and genes, and save the file.",
                 )
             )
@@ -201,7 +202,7 @@ def _aligned(values: Any, names: pd.Index, name: str, notes: list[Finding]) -> A
         )
         return values.loc[names]
     if not values.index.equals(names):
-        message = f"{name} names its rows otherwise than the table of cells; they were taken in their order."
+        message = f"{name} names its rows otherwise than the file does; they were taken in their order."
         notes.append(note("table-names", message))
     return values.set_axis(names, axis=0)
 

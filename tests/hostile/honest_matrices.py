@@ -221,7 +221,7 @@ def _sized(n, g, kind):
         array(file, "X", values) if kind == "dense" else matrix(file, "X", sparse.csr_matrix(values))
         table(file, "obs", np.array(CELLS[:n], dtype=object), {"day": DAYS[:n]})
         table(file, "var", np.array(GENES[:g], dtype=object))
-        found = ("no-cells",) if n < 3 else ("no-genes",) if g == 0 else ()
+        found = ("no-cells",) if n < 3 else ("no-genes",) if g == 0 else ("one-gene",) if g == 1 else ()
         x = None if g == 0 else values
         return Truth(x=x, cells=CELLS[:n], genes=GENES[:g], obs={"day": DAYS[:n].tolist()}, found=found)
 
@@ -239,7 +239,7 @@ def vector(file):
     array(file, "X", COUNTS[:, 0])
     table(file, "obs", CELLS, {"day": DAYS})
     table(file, "var", GENES[:1])
-    return Truth(x=COUNTS[:, :1], genes=GENES[:1], obs=days())
+    return Truth(x=COUNTS[:, :1], genes=GENES[:1], obs=days(), found=("one-gene",))
 
 
 @case("X with genes in rows, dense")

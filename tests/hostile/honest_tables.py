@@ -208,6 +208,23 @@ def order_of_one(file):
     return Truth(obs=days())
 
 
+@case("order of columns as numbers")
+def order_of_numbers(file):
+    obs = modern(file)
+    obs.attrs["column-order"] = np.arange(2.0)
+    return Truth(obs=days(), said=("missing-column",))
+
+
+@case("attributes of kinds that nobody reads")
+def odd_attributes(file):
+    obs = modern(file)
+    space = h5py.h5s.create(h5py.h5s.SCALAR)
+    for name in ("column-order", "_index"):
+        del obs.attrs[name]
+        h5py.h5a.create(obs.id, name.encode(), h5py.h5t.UNIX_D32LE, space)
+    return Truth(obs=days())
+
+
 @case("order of columns as bytes")
 def order_of_bytes(file):
     obs = modern(file)

@@ -131,6 +131,15 @@ def half_a_cell(file):
     file["X"].attrs["shape"] = [N + 0.5, G]
 
 
+@case("unmarked X whose shape is a text", "does not say")
+def shape_of_text(file):
+    modern(file)
+    file["X"].attrs.clear()
+    file["X"].attrs["shape"] = "60 x 24"
+    del file["X/indptr"]
+    array(file["X"], "indptr", np.zeros(5, int))
+
+
 @case("damaged X", '"/X" is damaged')
 def damaged(file):
     modern(file, has_x=False)
