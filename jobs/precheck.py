@@ -203,8 +203,6 @@ def _group(group: h5g.GroupID, path: str, *, limits: Limits, seen: _Seen, depth:
                 "of obs and entries of uns that are not needed, and save the file again."
             )
         seen.at = name
-        if not _is_text(raw):
-            seen.damaged[name] = "its name is not text (UTF-8)"
         _object(group, raw, name, limits=limits, seen=seen, depth=depth)
 
 
@@ -228,14 +226,6 @@ def _name(path: str, raw: bytes, kind: int, limits: Limits) -> str:
             "allowed. Give it a shorter one and save the file again."
         )
     return name
-
-
-def _is_text(raw: bytes) -> bool:
-    try:
-        raw.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _object(parent: h5g.GroupID, raw: bytes, name: str, *, limits: Limits, seen: _Seen, depth: int) -> None:
