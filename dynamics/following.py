@@ -69,13 +69,13 @@ def checked(
         )
     if np.abs(times).max() > LATEST:
         raise IntegrationError(
-            f"The times go to {np.abs(times).max():.3g}; cells can be followed up to {LATEST:.0e}.."
+            f"The times go to {np.abs(times).max():.3g}; cells are followed up to {LATEST:.0e} at most."
         )
     size = len(times) * x0.nbytes
     if size > MOST_BYTES:
         raise IntegrationError(
-            f"The states of {len(x0):,} cells at {len(times):,} times would take {size / 1e9:.1f} GB; at most "
-            f"{MOST_BYTES / 1e9:.0f} GB are kept. Ask for fewer times, or follow fewer cells."
+            f"The states of {len(x0):,} cells at {len(times):,} times would take {size / 1e9:.1f} GB; at "
+            f"most {MOST_BYTES / 1e9:.0f} GB are kept. Ask for fewer times, or follow fewer cells."
         )
     return x0, times
 
