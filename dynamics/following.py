@@ -69,7 +69,7 @@ def checked(
         )
     if np.abs(times).max() > LATEST:
         raise IntegrationError(
-            f"The times go to {np.abs(times).max():.3g}; cells can be followed up to {LATEST:.0e}.."
+            f"The times go to {np.abs(times).max():.3g}; cells are followed up to {LATEST:.0e} at most."
         )
     size = len(times) * x0.nbytes
     if size > MOST_BYTES:

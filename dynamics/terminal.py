@@ -12,6 +12,7 @@ from dynamics.errors import DataError
 if TYPE_CHECKING:
     from dynamics.snapshots import Snapshots
 
+MOST_ROWS = 2**40
 BY_HAND = "hand"
 """Source of a state that somebody picked; the others are "types", "flow" and "ends"."""
 
@@ -231,24 +232,38 @@ def from_json(values: Mapping[str, Any], snapshots: "Snapshots") -> TerminalStat
             forced = result.forced.copy()
             forced[_positions(snapshots, entry["forced"], entry["name"])] = True
             result = replace(result, forced=forced)
-    left_out = values.get("left_out", ())
-    return replace(result, left_out=tuple((str(one["name"]), str(one["reason"])) for one in left_out))
+    return replace(result, left_out=_left_out(values))
 
 
 def _listed(values: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     listed = values.get("states") if isinstance(values, Mapping) else None
     form = '{"states": [{"name": "Monocyte", "cells": [0, 5, 12]}, …]}'
     if not isinstance(listed, list) or not all(
-        isinstance(one, Mapping) and isinstance(one.get("name"), str) and isinstance(one.get("cells"), list)
+        isinstance(one, Mapping)
+        and isinstance(one.get("name"), str)
+        and isinstance(one.get("cells"), list)
+        and isinstance(one.get("forced") or [], list)
         for one in listed
     ):
         raise DataError(f"Terminal states are read as {form}, cells by their row in the data set from 0.")
+    for one in listed:
+        if not one["cells"]:
+            raise DataError(
+                f"The terminal state “{one['name']:.80}” has no cells. Give it some, or leave it out."
+            )
     return listed
+
+
+def _left_out(values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    told = values.get("left_out") or []
+    if not isinstance(told, list) or not all(isinstance(one, Mapping) for one in told):
+        raise DataError("What was left out of the terminal states is not a list of names with reasons.")
+    return tuple((str(one.get("name", ""))[:200], str(one.get("reason", ""))[:400]) for one in told)
 
 
 def _positions(snapshots: "Snapshots", cells: Sequence[int], name: str) -> np.ndarray:
     """Return where rows of the data set are in the snapshots."""
-    if not all(isinstance(cell, int) for cell in cells):
+    if not all(type(cell) is int and 0 <= cell < MOST_ROWS for cell in cells):
         raise DataError(f"The cells of “{name}” must be rows of the data set, whole numbers from 0.")
     found = np.flatnonzero(np.isin(snapshots.cells, np.asarray(cells, np.int64)))
     if len(found) < len(set(cells)):

@@ -126,10 +126,10 @@ def outcome(read):
 def test_every_reading_of_a_bad_field_ends_and_counts(shots, states, name):
     plain, chancy = (kind(FIELDS[name], shots) for kind in (Bad, BadWithChance))
     for reading, read in readings(shots, states, plain, chancy).items():
-        began = time.monotonic()
+        began = time.process_time()
         found = outcome(read)
         assert not isinstance(found, DynamicsError) or str(found).endswith("."), reading
-        assert time.monotonic() - began < SECONDS, reading
+        assert time.process_time() - began < SECONDS, reading
         if isinstance(found, Trajectories):
             assert np.isfinite(found.states[-1][~found.failed]).all(), reading
             assert not found.inside[-1][found.failed].any(), reading

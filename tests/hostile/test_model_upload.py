@@ -143,3 +143,19 @@ def test_nonsense_beside_a_model_does_not_close_the_library(workspace, query, to
     assert not app.exception
     assert not app.error
     assert len(workspace.models()) == 1
+
+
+def test_a_model_that_learned_nothing_says_so_wherever_it_is_used(workspace, query, sound):
+    header, tensors = model_files.parts(sound)
+    summary = header["summary"] | {
+        "final_loss": 9.0,
+        "reference_loss": 1.0,
+        "warnings": ["Nothing *learned*."],
+    }
+    useless = model_files.forged(header | {"summary": summary, "name": "useless"}, tensors)
+    app = upload(useless, **query)
+    assert any("Nothing" in one.value for one in app.warning)
+    new = next(entry for entry in workspace.models() if entry.name == "useless")
+    flow = open_page("flow", dataset=query["dataset"], model=new.id)
+    assert "This model learned nothing" in words(flow)
+    assert "This model learned nothing" not in words(open_page("flow", **query))

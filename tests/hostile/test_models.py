@@ -21,7 +21,7 @@ from models.networks import LIMITS, Architecture, shapes
 from models.train import fit
 from ui import shelf
 
-SECONDS = 2.0
+SECONDS = 2.0  # of processor time, so that a busy machine changes nothing
 FAMILIES = {
     "programs": lambda sound, marker: model_files.programs(marker),
     **{
@@ -66,7 +66,7 @@ def test_hostile_model_files_are_refused_in_words_and_soon(sound, path, family):
     accepted = []
     for name, content in files.items():
         path.write_bytes(content)
-        began = time.monotonic()
+        began = time.process_time()
         try:
             checkpoint.load(path)
         except ModelError as refusal:
@@ -74,7 +74,7 @@ def test_hostile_model_files_are_refused_in_words_and_soon(sound, path, family):
         else:
             accepted.append(name)
             continue
-        assert time.monotonic() - began < SECONDS, name
+        assert time.process_time() - began < SECONDS, name
         assert said.endswith("."), name
         assert len(said) < 400, name
         assert said.isprintable(), name
