@@ -349,16 +349,21 @@ BLOCKS: dict[str, Change] = {
     "is plain but too short": stuffed(lambda: _HONEST[:80], mask=1, **GZIP),
     "is plain but too long": stuffed(lambda: _HONEST * 9, mask=1, **GZIP),
     "is plain, of an array without filters": stuffed(lambda: _HONEST[:80]),
-    "has a wrong checksum": stuffed(lambda: zlib.compress(_HONEST) + b"sums", **SUMMED),
-    "has a wrong checksum, in a matrix": stuffed(
-        lambda: zlib.compress(_HONEST) + b"sums", at="X/data", **SUMMED
-    ),
     "is shorter in lzf": stuffed(lambda: b"\x07" + bytes(8), **BY_LZF),
     "is longer in lzf": stuffed(lambda: b"\x00\x00" + b"\xe0\xff\x00" * 4000, **BY_LZF),
     "is no lzf": stuffed(lambda: b"\xff\xff\xff" * 30, **BY_LZF),
     "is shorter in lzf, in a matrix": stuffed(lambda: b"\x07" + bytes(8), at="X/data", **BY_LZF),
     "is shorter in lzf, shuffled": stuffed(lambda: b"\x07" + bytes(8), shuffle=True, **BY_LZF),
 }
+
+
+SUMS: dict[str, Change] = {
+    "has a wrong checksum": stuffed(lambda: zlib.compress(_HONEST) + b"sums", **SUMMED),
+    "has a wrong checksum, in a matrix": stuffed(
+        lambda: zlib.compress(_HONEST) + b"sums", at="X/data", **SUMMED
+    ),
+}
+"""What only reading finds."""
 
 
 def cases() -> list[Case]:
@@ -371,6 +376,9 @@ def cases() -> list[Case]:
         *family("sizes that lie", LYING, ends=LEFT_OUT, in_process=False),
         *family("filters", {name: edited(change) for name, change in FILTERS.items()}, words="compressed"),
         *family("blocks", blocks, ends=LEFT_OUT),
+        *family(
+            "blocks", {f"a block {n}": edited(c) for n, c in SUMS.items()}, ends=LEFT_OUT, in_process=False
+        ),
         Case("sizes that lie", "blocks of 1 byte in lzf", lying(_in_lzf, 8 * 1543, 1, width=4), EITHER),
         Case("structure", "an empty group more", edited(deep(3)), ends=OPENED),
     ]

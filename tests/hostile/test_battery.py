@@ -146,7 +146,7 @@ def test_the_worker_never_opens_what_was_uploaded(tmp_path, monkeypatch):
     opened = []
     monkeypatch.setattr(h5py.h5f, "open", lambda name, *given, **more: opened.append(name))
     monkeypatch.setattr(h5py, "File", lambda name, *given, **more: opened.append(name))
-    folder = home.home / "jobs" / "one"
+    folder = home.home / "jobs" / "0123456789abcdef0123"
     folder.mkdir()
     made = work.ingest(
         params={"source": str(source), "name": "a.h5ad"}, folder=folder, progress=lambda *_: True
