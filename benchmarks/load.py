@@ -230,8 +230,8 @@ def report(found: list[Measured], one_mb: float) -> list[str]:
         low, high, most = np.percentile(one.all, [50, 95, 100])
         lines.append(
             f"| {one.n_sessions} | {len(one.all)} | {len(one.errors)} | {low:.2f} s | {high:.2f} s "
-            f"| {most:.2f} s | {one.cpu:.0%}, {one.cpu_s / len(one.all):.2f} s | {one.idle_mb:.0f}, {max(one.rss_mb):.0f} MB "
-            f"| ≤ {target:.0f} MB |"
+            f"| {most:.2f} s | {one.cpu:.0%}, {one.cpu_s / len(one.all):.2f} s "
+            f"| {one.idle_mb:.0f}, {max(one.rss_mb):.0f} MB | ≤ {target:.0f} MB |"
         )
     last = found[-1]
     lines += ["", f"By kind of act, {last.n_sessions} sessions:", ""]
