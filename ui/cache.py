@@ -265,11 +265,11 @@ def freeze(value: Any) -> Any:
 
 
 def _columns(value: Any) -> list[Any]:
-    """Return the arrays that a table or a column of one lies in."""
+    """Return the arrays that a table or a column of one lies in; but for objects, which pandas must own."""
     if isinstance(value, pd.DataFrame):
         return [part for k in range(value.shape[1]) for part in _columns(value.iloc[:, k])]
     found, array = [], getattr(value.array, "_ndarray", None) if isinstance(value, pd.Series) else None
-    while isinstance(array, np.ndarray):
+    while isinstance(array, np.ndarray) and not array.dtype.hasobject:
         found, array = [*found, array], array.base
     return found
 

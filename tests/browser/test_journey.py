@@ -139,7 +139,7 @@ def test_cells_are_chosen_and_followed(visit, trained):
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] * 0.6, steps=5)
     page.mouse.move(box["x"] + box["width"] - 30, box["y"] + box["height"] * 0.7, steps=5)
     page.mouse.up()
-    expect(page.get_by_text("cells chosen on the map (600 of them drawn)")).to_be_visible(timeout=USUAL)
+    expect(page.get_by_text("cells chosen on the map (400 of them drawn)")).to_be_visible(timeout=USUAL)
     settled(page)
     assert int(drawn_map(page).get_attribute("data-selected")) > 0
 

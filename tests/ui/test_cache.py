@@ -84,6 +84,14 @@ def test_nobody_can_change_what_is_shared(tmp_path):
             array[0] = 0
 
 
+def test_columns_of_text_can_still_be_measured_and_sorted(tmp_path):
+    table = pd.DataFrame({"name": np.array(["b", "a"], dtype=object), "n": [1.0, 2.0]})
+    cache.freeze(table)
+    assert table.memory_usage(deep=True).sum() > 0
+    assert table.sort_values("name")["n"].tolist() == [2.0, 1.0]
+    assert table.groupby("name")["n"].sum().tolist() == [2.0, 1.0]
+
+
 @dataclass(frozen=True)
 class Made:
     """A result with a large array and a small part."""
