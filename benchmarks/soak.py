@@ -14,6 +14,7 @@ at work, and the disk returns to its base. Cancels come at random moments of all
 import argparse
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -151,6 +152,8 @@ def main() -> int:
     parser.add_argument("--cancels", type=int, default=20)
     parser.add_argument("--write", action="store_true")
     given = parser.parse_args()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)  # to tell what was seen until then
     found, seconds, whole = Findings(), {}, False
     with folder() as place:
         try:

@@ -1,5 +1,6 @@
 """A job service that is its own worker, in a fork that a fault may end at any moment."""
 
+import ctypes
 import os
 import signal
 import time
@@ -17,6 +18,7 @@ from jobs.journal import JournalError
 ATTEMPTS, QUIET = 5, 3
 """Runs with faults, and those after them without."""
 HANGS_S = 90.0
+PR_SET_PDEATHSIG = 1
 
 
 class InProcess(Cluster):
@@ -73,6 +75,7 @@ def forked(home: Path, seed: str | None, do: Callable[[Path], object] = serve_on
 def _be_another(home: Path, seed: str | None, do: Callable[[Path], object]) -> None:
     """Do it and end; does not return."""
     code = 1
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # a soak that is broken off leaves nobody
     with (home / "service.out").open("a") as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)

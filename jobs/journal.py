@@ -111,6 +111,15 @@ class Journal:
             db.execute("SELECT 1 FROM jobs").fetchone()
             yield
 
+    def is_gone(self) -> bool:
+        """Say whether the file was taken away, or a new, empty one stands in its place."""
+        try:
+            return self.path.stat().st_size == 0
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+
     # jobs
 
     def add(

@@ -79,6 +79,9 @@ class Service:
                     break
                 self._turn()
             except (JournalError, OSError) as error:
+                if self.journal.is_gone():
+                    log.error("The home or its journal was taken away")
+                    break
                 log.error("The journal or the disk does not answer, trying again: %s", error)
                 time.sleep(RETRY_S)
         self._wind_down()

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -289,6 +290,13 @@ def test_a_job_that_asks_for_too_much_at_once_is_told_so_and_its_worker_lives(ho
 def test_a_service_that_nobody_needs_ends(home: Path) -> None:
     jobs = started(home, "--idle", "0.5", workers=1)
     until(lambda: jobs.service().message == "The job service is not running.")
+
+
+def test_a_service_whose_home_is_taken_away_ends(home: Path) -> None:
+    jobs = started(home / "place", workers=1)
+    service = psutil.Process(jobs.service().pid)
+    shutil.rmtree(home / "place", ignore_errors=True)
+    until(lambda: not service.is_running() or service.status() == psutil.STATUS_ZOMBIE)
 
 
 def test_presence_keeps_the_service_and_starts_it_again(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,20 +9,26 @@ from jobs.process import REPOSITORY
 
 
 @pytest.mark.parametrize(
-    ("n_faults", "n_kills", "seen"),
-    [(2, 0, "| step | "), pytest.param(0, 1, "| worker | ", marks=pytest.mark.slow)],
+    ("n", "seen"),
+    [
+        ((2, 2, 0, 0), ("| step | ", "ingest: done", "library: tended", "disk back to its base: 4")),
+        pytest.param(
+            (0, 8, 1, 5), ("| worker, at train | ", "prepare: done", "cancelled"), marks=pytest.mark.slow
+        ),
+    ],
 )
-def test_a_training_survives_faults_and_kills(n_faults, n_kills, seen):
+def test_work_survives_faults_kills_and_cancels(n, seen):
     script = REPOSITORY / "benchmarks" / "soak.py"
-    options = ("--faults", str(n_faults), "--kills", str(n_kills), "--cancels", "0")
+    names = ("--faults", "--others", "--kills", "--cancels")
+    options = [word for name, value in zip(names, n, strict=True) for word in (name, str(value))]
     run = subprocess.run(
         [sys.executable, script, *options],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=500,
         check=False,
     )
     assert run.returncode == 0, run.stdout + run.stderr
-    assert seen in run.stdout
+    assert all(words in run.stdout for words in seen), run.stdout
     assert "0 promises broken" in run.stdout

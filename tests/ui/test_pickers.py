@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 from dynamics import read
 from dynamics.inspect import inspect
 from dynamics.times import TimeAxis
-from jobs.client import Jobs
+from jobs.client import Jobs, ServiceState
 from jobs.workspace import Workspace
 from ui import pickers
 
@@ -159,6 +159,26 @@ def job(workspace):
         message="step 400 of 1000",
     )
     return jobs, id
+
+
+def test_a_waiting_job_says_how_many_are_before_it(job, monkeypatch):
+    jobs, _ = job
+    ready = ServiceState(alive=True, warm=True, workers=1, scheduler=None, message="Ready")
+    monkeypatch.setattr(Jobs, "service", lambda self: ready)
+    ids = [jobs.submit("train", {}) for _ in range(3)]
+    told = ["next in line", "1 job before yours", "2 jobs before yours"]
+    for id, words in zip(ids, told, strict=True):
+        app = AppTest.from_function(show, args=(id,), default_timeout=30).run()
+        (bar,) = app.get("progress")
+        assert words in bar.proto.text
+
+
+def test_an_interrupted_job_says_why(job):
+    jobs, id = job
+    jobs.journal.finish(id, "interrupted", error="The job service ended during this job.")
+    app = AppTest.from_function(show, args=(id,), default_timeout=30).run()
+    assert "The job service ended" in app.info[0].value
+    assert app.button(key=f"resume-{id}").label == "Resume"
 
 
 def test_a_running_job_says_how_far_it_is_and_how_long_it_takes(job):
