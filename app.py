@@ -57,6 +57,7 @@ async def lifespan(app: st.App) -> AsyncIterator[dict[str, object]]:
     logbook.begin()
     home = workspace.Workspace().home
     keys.take_passphrase()
+    keys.check_sign_in(str(st.get_option("server.address")))
     counters.take_token()
     if keys.shared():
         keys.current()  # makes the secret, or says what is wrong with it, before anybody comes in

@@ -60,7 +60,7 @@ SAFE = {
     "global.developmentMode": False,
     "runner.magicEnabled": False,
 }
-PHRASE, TOKEN = "four words for tests", "a token for metrics"
+TOKEN = "a token for metrics"
 
 
 def asked_of_run(tmp_path, *options):
@@ -117,11 +117,11 @@ class Live:
 
 @pytest.fixture(scope="module")
 def live(tmp_path_factory):
-    """`streamlit run app.py` with nothing but a port, a log in JSON, and secrets in its environment."""
+    """`streamlit run app.py` with nothing but a port, a log in JSON, and a token in its environment."""
     folder, port = tmp_path_factory.mktemp("live"), free_port()
     (folder / "sitecustomize.py").write_text(SPY)
     own = {"DRIFTSCOPE_HOME": str(folder), "DRIFTSCOPE_LOG": "json", "DRIFTSCOPE_WARM": "0"}
-    own |= {"DRIFTSCOPE_PASSPHRASE": PHRASE, "DRIFTSCOPE_METRICS_TOKEN": TOKEN, "OMP_NUM_THREADS": "1"}
+    own |= {"DRIFTSCOPE_METRICS_TOKEN": TOKEN, "OMP_NUM_THREADS": "1"}
     own |= {"SPY_FOLDER": str(folder), "SPY_PARENT": str(os.getpid()), "PYTHONPATH": str(folder)}
     words = ["-m", "streamlit", "run", "app.py", "--server.headless", "true", "--server.port", str(port)]
     env = {name: value for name, value in os.environ.items() if not name.startswith(("STREAMLIT", "DRIFT"))}
@@ -281,15 +281,14 @@ def test_the_counters_are_open_metrics_and_name_nobody(live):
     assert set(health["jobs"]) == {"alive", "warm"}
 
 
-def test_child_processes_do_not_get_the_secrets(live):
+def test_child_processes_do_not_get_the_token(live):
     deadline = time.monotonic() + 60
     while len(found := list(live.folder.glob("environ-*.json"))) < 3:  # the server, the job service, a worker
         assert time.monotonic() < deadline
         time.sleep(0.1)
     own = live.folder / f"environ-{live.process.pid}.json"
-    assert PHRASE in own.read_text()
+    assert TOKEN in own.read_text()
     for path in {*found} - {own}:
-        assert PHRASE not in path.read_text(), path
         assert TOKEN not in path.read_text(), path
 
 
