@@ -128,19 +128,25 @@ def live(tmp_path_factory):
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen([sys.executable, *words], cwd=ROOT, env=env | own, stdout=log, stderr=log)
     running = Live(port, folder, process)
-    deadline = time.monotonic() + 90
+    try:
+        _until_it_answers(running)
+        yield running
+    finally:
+        process.terminate()
+        process.wait(60)
+        client.stop_service(folder)
+
+
+def _until_it_answers(running, within_s=240):
+    deadline = time.monotonic() + within_s
     while True:
         try:
             if running.get("/healthz")[0] == 200:
-                break
+                return
         except OSError:
-            assert process.poll() is None, (folder / "server.log").read_text()
-            assert time.monotonic() < deadline
+            assert running.process.poll() is None, (running.folder / "server.log").read_text()
+            assert time.monotonic() < deadline, "the app did not start"
             time.sleep(0.1)
-    yield running
-    process.terminate()
-    process.wait(30)
-    client.stop_service(folder)
 
 
 def test_the_running_server_has_the_safe_settings(live):
