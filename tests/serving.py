@@ -89,5 +89,5 @@ def serve(
             if time.monotonic() > deadline:
                 process.kill()
                 process.wait()
-                raise AssertionError(f"the app did not start within {within_s} s")
+                raise AssertionError(f"the app did not start within {within_s} s") from None
             time.sleep(0.1)

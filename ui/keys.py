@@ -172,8 +172,8 @@ def take_passphrase() -> None:
         )
     if given and not shared():
         raise SettingsError(
-            "A passphrase is set, but without --shared (DRIFTSCOPE_SHARED=1) nobody is asked for it. Share the "
-            "server, or leave the passphrase out."
+            "A passphrase is set, but without --shared (DRIFTSCOPE_SHARED=1) nobody is asked for it. Share "
+            "the server, or leave the passphrase out."
         )
     _passphrase[:] = [given] if given else []
 
