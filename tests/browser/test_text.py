@@ -17,7 +17,8 @@ from tests.serving import serve
 from tests.ui.test_pages_models import with_model
 from tests.ui.test_pages_start_data import add
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+expect.set_options(timeout=90_000)  # patience on a busy machine
 PAGES = (
     *("Start", "Data", "Train", "Library", "Validate", "Flow", "Trajectories", "Fates", "Genes"),
     *("Regulation", "What if", "Landscape"),
