@@ -70,6 +70,7 @@ async def prepare() -> tuple[Path, client.Presence, client.Jobs]:
     """
     home = workspace.Workspace().home
     keys.take_passphrase()
+    keys.check_sign_in(str(st.get_option("server.address")))
     counters.take_token()
     if keys.shared():
         keys.current()  # makes the secret, or says what is wrong with it, before anybody comes in

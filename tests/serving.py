@@ -59,7 +59,7 @@ def serve(
     folder: Path,
     *,
     cwd: Path = ROOT,
-    within_s: float = 90,
+    within_s: float = 240,
     env: Mapping[str, str] | None = None,
     port: int | None = None,
 ) -> Server:
@@ -86,5 +86,8 @@ def serve(
                 return server
         except OSError:
             assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, f"the app did not start within {within_s} s"
+            if time.monotonic() > deadline:
+                process.kill()
+                process.wait()
+                raise AssertionError(f"the app did not start within {within_s} s") from None
             time.sleep(0.1)

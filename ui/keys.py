@@ -23,6 +23,7 @@ from ui import passphrase, sign_in
 SHARED = "DRIFTSCOPE_SHARED"
 PASSPHRASE = "DRIFTSCOPE_PASSPHRASE"
 LEAST_LETTERS = 8
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 SECRET_FILE = "server.secret"
 SECRET_BYTES = 32
 CODE_S = 600.0
@@ -151,7 +152,7 @@ def take_passphrase() -> None:
     Raises
     ------
     SettingsError
-        The file is not there, the passphrase is too short, or its hash is not whole.
+        The file is not there, the passphrase too short, its hash not whole, or nobody would be asked.
     """
     given, path = os.environ.pop(PASSPHRASE, ""), os.environ.get(f"{PASSPHRASE}_FILE")
     if path:
@@ -169,7 +170,27 @@ def take_passphrase() -> None:
         raise SettingsError(
             f"The passphrase has {len(given)} letters; it needs at least {LEAST_LETTERS}. Use four words."
         )
+    if given and not shared():
+        raise SettingsError(
+            "A passphrase is set, but without --shared (DRIFTSCOPE_SHARED=1) nobody is asked for it. Share "
+            "the server, or leave the passphrase out."
+        )
     _passphrase[:] = [given] if given else []
+
+
+def check_sign_in(address: str) -> None:
+    """Make sure that a server which others reach asks for the sign-in that was set up.
+
+    Raises
+    ------
+    SettingsError
+        People would share one workspace, and nobody be asked.
+    """
+    if sign_in.offered() and not shared() and address not in LOOPBACK:
+        raise SettingsError(
+            "Sign-in is set up, but without --shared (DRIFTSCOPE_SHARED=1) nobody is asked to sign in, and "
+            "others reach this server. Share it, or let it answer on this machine only."
+        )
 
 
 @lru_cache(maxsize=8)

@@ -21,7 +21,6 @@ IN_COMMON = (
     "Everybody who reaches this server works in this one workspace, and sees and deletes what is here. "
     "Whoever runs it can give each person their own (`./run --shared`)."
 )
-HERE = ("localhost", "127.0.0.1", "::1")
 SHOWN = 3
 
 
@@ -43,7 +42,7 @@ def missing(address: str) -> list[str]:
     """Return what a person should know of protections that are not there, at the address of their page."""
     here = urlsplit(address)
     found = [] if landlock.version() else [UNPROTECTED]
-    if here.hostname is None or here.hostname in HERE:
+    if here.hostname is None or here.hostname in keys.LOOPBACK:
         return found
     if not keys.shared():
         return [*found, IN_COMMON]

@@ -17,7 +17,8 @@ from tests.serving import free_port, serve
 from tests.ui.test_pages_start_data import add
 from ui.keys import Keys
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+expect.set_options(timeout=90_000)  # patience on a busy machine
 
 
 @dataclass(frozen=True)

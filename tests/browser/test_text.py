@@ -17,7 +17,8 @@ from tests.serving import serve
 from tests.ui.test_pages_models import with_model
 from tests.ui.test_pages_start_data import add
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+expect.set_options(timeout=90_000)  # patience on a busy machine
 PAGES = (
     *("Start", "Data", "Train", "Library", "Validate", "Flow", "Trajectories", "Fates", "Genes"),
     *("Regulation", "What if", "Landscape"),
@@ -120,6 +121,25 @@ def test_on_every_page_names_are_text_and_do_nothing(visit, hostile):
         seen |= set(shown(page, ".ds-name, .legendtext, .gtitle, .annotation-text, .ytick text, .xtick text"))
     assert seen >= set(TYPES)
     assert {printable(name, limit=22) for name in TYPES if len(name) > 22} & seen
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", sorted(names.files()))
+def test_every_hostile_file_on_every_page(visit, hostile, kind, monkeypatch):
+    server, _ = hostile
+    monkeypatch.setenv("DRIFTSCOPE_HOME", str(server.folder))
+    adata = names.files()[kind]
+    roles = {"cell_type_key": str(adata.obs.columns[1])}
+    if kind == "times":
+        roles |= {"time_values": dict(zip(names.TIMES, (0.0, 1.0, 2.0), strict=True))}
+    query = with_model(Workspace(server.folder), adata, config=TrainConfig("ot-cfm", {"steps": 20}), **roles)
+    page, seen = visit("data", {**query, "colour": roles["cell_type_key"]}), set()
+    for name in PAGES:
+        page.get_by_role("link", name=name, exact=True).first.click()
+        settled(page)
+        harmless(page)
+        seen |= set(shown(page, ".ds-name"))
+    assert seen >= set(adata.obs[roles["cell_type_key"]].cat.categories)
 
 
 def test_names_of_files_are_shown_as_they_are(visit, tmp_path):

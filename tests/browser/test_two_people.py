@@ -21,7 +21,8 @@ from jobs import client, people
 from models.config import TrainConfig
 from tests.serving import serve
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+expect.set_options(timeout=90_000)  # patience on a busy machine
 PHRASE = "four words for tests"
 GENERAL = re.compile(
     r"/(|start|data|library|flow|enter)(\?.*)?$|/_stcore/(health|host-config)|/static/|/favicon"

@@ -90,6 +90,7 @@ def test_the_way_on_stays_on_this_server(address):
 
 
 def test_a_short_passphrase_is_refused_and_none_is_left_in_the_environment(monkeypatch):
+    monkeypatch.setenv(keys.SHARED, "1")
     monkeypatch.setattr(keys, "_passphrase", [])
     monkeypatch.setenv(keys.PASSPHRASE, "short")
     with pytest.raises(SettingsError, match="at least 8"):
@@ -111,6 +112,7 @@ def test_a_hash_stands_for_the_passphrase_and_does_not_hold_it(tmp_path, monkeyp
         assert not known.opens(other)
     (tmp_path / "phrase").write_text(line + "\n")
     monkeypatch.setattr(keys, "_passphrase", [])
+    monkeypatch.setenv(keys.SHARED, "1")
     monkeypatch.setenv(f"{keys.PASSPHRASE}_FILE", str(tmp_path / "phrase"))
     keys.take_passphrase()
     assert keys._passphrase == [line]
@@ -147,3 +149,17 @@ def test_the_share_is_looked_up_now_and_then_only(tmp_path, monkeypatch):
     share.forget(tmp_path)
     share.taken(tmp_path)
     assert len(looked) == 2
+
+
+def test_what_nobody_would_be_asked_for_is_said_at_the_start(monkeypatch):
+    monkeypatch.setattr(keys, "_passphrase", [])
+    monkeypatch.delenv(keys.SHARED, raising=False)
+    monkeypatch.setenv(keys.PASSPHRASE, "four words of mine")
+    with pytest.raises(SettingsError, match="--shared"):
+        keys.take_passphrase()
+    monkeypatch.setattr(keys.sign_in, "offered", lambda: True)
+    keys.check_sign_in("127.0.0.1")
+    with pytest.raises(SettingsError, match="--shared"):
+        keys.check_sign_in("0.0.0.0")
+    monkeypatch.setenv(keys.SHARED, "1")
+    keys.check_sign_in("0.0.0.0")
