@@ -7,15 +7,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 from playwright.sync_api import Playwright, sync_playwright
+from xdist.scheduler import LoadFileScheduling
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each process of `./test` whole files, and to one all that drives a browser: two would starve."""
-    for item in items:
-        is_browser = item.get_closest_marker("browser") is not None
-        item.add_marker(pytest.mark.xdist_group("browser" if is_browser else item.nodeid.split("::")[0]))
+class ByFile(LoadFileScheduling):
+    """Give each process whole files, and to one all that drives a browser: two browsers would starve."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "browser" if "browser" in file else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFile:
+    """Share the tests out as `./test` wants them."""
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")
