@@ -22,7 +22,7 @@ def none_afterwards():
 
 def always(kind: str) -> type:
     """A site that strikes at each pass."""
-    return type("Always", (), {"kind": lambda _: kind})
+    return type("Always", (), {"kind": lambda _, only: kind})
 
 
 def test_without_a_seed_nothing_happens(tmp_path):
