@@ -24,14 +24,6 @@ SOME = (
 )
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _ready():
-    """Keep a child ready, as the workers do."""
-    sandbox.warm()
-    yield
-    sandbox._drop()
-
-
 @pytest.mark.parametrize("name", SOME)
 def test_the_child_reads_the_same(name, tmp_path):
     truth = honest.write(name, tmp_path / "a.h5ad")
