@@ -11,9 +11,9 @@ from dynamics.errors import TimeError
 from dynamics.time_dates import days_from_first, one_kind_of_comma
 from dynamics.time_labels import TimeLabel, clean, days_in, is_missing, parse_label, unit_of
 
-MAX_TIMES = 200
 LATEST, NEAREST = 1e15, 1e-12
 """Bounds of times and of the gaps between them, in whatever unit they are."""
+MAX_TIMES = 200
 """More distinct values than this are a continuous quantity, not times at which cells were taken."""
 MANY_TIMES = 60
 BIRTH = 19.5

@@ -130,8 +130,10 @@ def _describe(model: CellModel) -> dict[str, Any]:
 
 
 def _joined(genes: Sequence[str]) -> bytes:
-    """Names of genes in one text, a line each; with NUL between them where one holds a line break."""
-    return ("\0" if any("\n" in gene for gene in genes) else "\n").join(genes).encode("utf-8", "replace")
+    """Names of genes in one text, a line each; each after a NUL where one of them holds a line break."""
+    parted = any("\n" in gene for gene in genes)
+    text = "\0" + "\0".join(genes) if parted else "\n".join(genes)
+    return text.encode("utf-8", "replace")
 
 
 def _is_usual(values: np.ndarray) -> bool:
@@ -296,7 +298,7 @@ def _basis(header: dict[str, Any], tensors: dict[str, np.ndarray]) -> StateBasis
         text = tensors["basis.genes"].tobytes().decode()
     except UnicodeDecodeError:
         raise damaged("its gene names are not text") from None
-    genes = tuple(text.split("\0" if "\0" in text else "\n"))
+    genes = tuple(text[1:].split("\0") if text.startswith("\0") else text.split("\n"))
     if len(genes) != header["basis"]["n_genes"] or len(set(genes)) != len(genes):
         raise damaged("its gene names are incomplete or repeated")
     kept = {name: tensors[f"basis.{name}"].copy() for name in ("loadings", "mean", "r2")}

@@ -383,7 +383,7 @@ def _is_table(value: Any) -> bool:
 
 def _inside(value: Any) -> list[Any]:
     """Return the arrays, and what holds arrays, of an object that is no dataclass."""
-    found = vars(value).values() if hasattr(value, "__dict__") and not isinstance(value, type) else ()
+    found = value.__dict__.values() if hasattr(value, "__dict__") and not isinstance(value, type) else ()
     return [part for part in found if isinstance(part, np.ndarray) or hasattr(part, "__dict__")]
 
 

@@ -179,9 +179,9 @@ def test_a_training_outlives_the_browser(visit, server, trained):
     page.get_by_role("button", name="Stop").wait_for()
     page.context.close()
     again = visit(f"/train?dataset={dataset}")
-    expect(again.get_by_role("button", name="Stop")).to_be_visible(timeout=5_000)
+    expect(again.get_by_role("button", name="Stop")).to_be_visible()
     again.reload()
-    expect(again.get_by_role("button", name="Stop")).to_be_visible(timeout=5_000)
+    expect(again.get_by_role("button", name="Stop")).to_be_visible()
     jobs = Jobs(server.folder)
     job = jobs.active(dataset)[0]
     assert job.task == "train"

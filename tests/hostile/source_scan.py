@@ -24,8 +24,16 @@ NEVER_IMPORTED = {
     "jinja2",
 }
 IMPORTED_ONLY_IN = {
-    "subprocess": ("jobs/process.py", "jobs/sandbox.py", "benchmarks/"),
-    "ctypes": ("jobs/landlock.py",),
+    "subprocess": ("jobs/process.py", "jobs/nursery.py", "benchmarks/"),
+    "ctypes": (
+        "jobs/landlock.py",
+        "jobs/syscalls.py",
+        "jobs/lzf.py",
+        "jobs/nursery.py",
+        "jobs/pieces.py",
+        "ui/memory.py",
+        "benchmarks/",
+    ),
     "safetensors": ("models/container.py",),
 }
 IMPORTS_BY_NAME = ("app.py", "jobs/warm.py", "jobs/worker.py", "jobs/tasks.py", "dynamics/demo.py")

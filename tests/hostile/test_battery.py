@@ -4,6 +4,7 @@ The whole battery through children: `./test -m slow tests/hostile`, or benchmark
 """
 
 import ast
+import json
 import os
 from pathlib import Path
 
@@ -197,4 +198,4 @@ def test_what_the_child_says_is_bounded(tmp_path):
     (tmp_path / "set").mkdir()
     report = sandbox.ingest(path, tmp_path / "set" / "data.h5ad")
     assert len(report["findings"]) <= 201
-    assert "more findings" in report["findings"][-1]["message"]
+    assert len(json.dumps(report)) < 200_000

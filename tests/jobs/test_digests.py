@@ -8,7 +8,7 @@ import pytest
 
 from jobs import digests, sandbox
 from jobs.workspace import Workspace
-from tests.jobs import hostile
+from tests.hostile import battery
 
 
 def add(store, content):
@@ -53,10 +53,11 @@ def test_a_note_is_void_once_the_file_has_changed(tmp_path, large):
 def test_preparing_makes_a_digest_of_the_prepared_file_and_keeps_the_other(tmp_path, large, monkeypatch):
     store = Workspace(tmp_path)
     dataset = add(store, b"as opened")
-    dataset.prepared.write_bytes(b"prepared")
+    made = dataset.folder / "made.h5ad.part"
+    made.write_bytes(b"prepared")
     read = []
     monkeypatch.setattr(digests, "_sha256", lambda path: read.append(path.name) or "f" * 64)
-    store.update_dataset(dataset.id, report={"n_cells": 1})
+    store.add_prepared(dataset.id, made, roles={}, report={"n_cells": 1})
     assert read == ["prepared.h5ad"]
     assert digests.of(dataset.prepared) == "f" * 64
     store.update_dataset(dataset.id, report={"n_cells": 2})
@@ -83,7 +84,7 @@ def test_one_file_that_two_people_upload_has_one_digest(tmp_path):
     for name in ("mine.h5ad", "a copy of it.h5ad"):
         folder = tmp_path / name.split(".")[0]
         folder.mkdir()
-        source = hostile.honest(tmp_path / "source.h5ad").rename(folder / name)
+        source = battery.honest(tmp_path / "source.h5ad").rename(folder / name)
         target = folder / "data.h5ad"
         sandbox.ingest(source, target, progress=lambda *_: True)
         found.append(digests.of(target))

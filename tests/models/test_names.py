@@ -16,7 +16,7 @@ from tests.models.clouds import drifting
 @pytest.mark.parametrize("genes", [NAMES, ("line\nbreak",), ("a", "b")])
 def test_names_come_back_as_they_were(genes, tmp_path, rng):
     n = len(genes)
-    basis = StateBasis(genes, *(rng.normal(size=shape).astype(np.float32) for shape in ((3, n), n, n)))
+    basis = StateBasis(genes, *(rng.random(shape, np.float32) for shape in ((3, n), n, n)))
     shots = drifting(40)
     labels = (*NAMES[-40:][: shots.n_times - 1], "line\nbreak")
     shots = replace(shots, axis=replace(shots.axis, labels=labels))

@@ -13,8 +13,8 @@ import plotly.graph_objects as go
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from commands import terminal
 from dynamics.printable import printable, visible
-from jobs import terminal
 from tests.hostile.names import FILE_NAMES, NAMES
 from ui import logbook, saving, shelf, theme
 
