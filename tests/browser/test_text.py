@@ -142,6 +142,7 @@ def test_every_hostile_file_on_every_page(visit, hostile, kind, monkeypatch):
     assert seen >= set(adata.obs[roles["cell_type_key"]].cat.categories)
 
 
+@pytest.mark.slow
 def test_names_of_files_are_shown_as_they_are(visit, tmp_path):
     page = visit("data")
     harmless(page)

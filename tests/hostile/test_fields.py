@@ -18,6 +18,7 @@ from dynamics.trajectories import Trajectories
 from dynamics.velocity import evaluate
 
 SECONDS = 10.0
+LENGTHY = ("weights × 10⁶", "weights × 10³⁰")
 TIMES = (0.0, 1.0, 3.0)
 FIRST, LAST = torch.Generator().manual_seed(0), torch.Generator().manual_seed(1)
 W, V = torch.randn(2, 16, generator=FIRST), torch.randn(16, 2, generator=LAST)
@@ -122,7 +123,9 @@ def outcome(read):
         return said
 
 
-@pytest.mark.parametrize("name", FIELDS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in LENGTHY else ()) for name in FIELDS]
+)
 def test_every_reading_of_a_bad_field_ends_and_counts(shots, states, name):
     plain, chancy = (kind(FIELDS[name], shots) for kind in (Bad, BadWithChance))
     for reading, read in readings(shots, states, plain, chancy).items():

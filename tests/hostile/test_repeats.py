@@ -57,6 +57,7 @@ def made(name: str, path: Path) -> str:
     return f"{hashlib.sha256(path.read_bytes()).hexdigest()} {told(checkpoint.load(path), shots)}"
 
 
+@pytest.mark.slow
 def test_another_process_answers_alike(tmp_path):
     here = [made(name, tmp_path / "model") for name in RECIPES]
     assert made("growth", tmp_path / "model") == here[-1]
