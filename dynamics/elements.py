@@ -82,8 +82,11 @@ def attribute(element: h5py.Group | h5py.Dataset, *names: str) -> Any:
 
 def encoding(element: h5py.Group | h5py.Dataset) -> str:
     """What an element says that it is; empty where it does not say."""
-    said = attribute(element, "encoding-type", "h5sparse_format")
-    return said if isinstance(said, str) else ""
+    for name in ("encoding-type", "h5sparse_format"):
+        said = attribute(element, name)
+        if isinstance(said, str) and said:
+            return said
+    return ""
 
 
 def place(element: h5py.Group | h5py.Dataset) -> str:
