@@ -32,7 +32,6 @@ from tests.serving import Server, serve
 from ui import keys
 
 COMMAND = "OMP_NUM_THREADS=1 .venv/bin/python benchmarks/load.py"
-TARGET_P95_S = 2.0
 TARGET_MB, TARGET_MB_EACH = 150.0, 2.0
 RAMP_S = 10.0
 MB = 1e6

@@ -26,7 +26,6 @@ UNREADABLE = (OSError, RuntimeError, LookupError, ValueError, TypeError, Arithme
 """What h5py raises on stored values that contradict the structure."""
 SLACK = 1024
 """Bytes by which a block may be larger than its values when they could not be compressed."""
-AGAIN = "Copy or download the file again, or write it again from the original data."
 
 
 def check(
