@@ -1,5 +1,6 @@
 """A Streamlit server on a port of its own, and the Chromium to look at it with."""
 
+import asyncio
 import os
 import shutil
 import signal
@@ -8,10 +9,13 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
+Result = TypeVar("Result")
 ROOT = Path(__file__).resolve().parents[1]
 QUIET = [
     "--no-sandbox",
@@ -53,6 +57,12 @@ def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return free.getsockname()[1]
+
+
+def awaited(coroutine: Coroutine[Any, Any, Result]) -> Result:
+    """Return what a coroutine gives. It has a thread of its own: Playwright keeps a loop in that of tests."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, coroutine).result()
 
 
 def serve(

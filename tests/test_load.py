@@ -1,6 +1,5 @@
 """The load script drives real pages over real sockets, and counts what goes wrong."""
 
-import asyncio
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ import pytest
 from benchmarks import load, load_session
 from benchmarks.load_session import Browser, Failed, Session
 from jobs import client
-from tests.serving import serve
+from tests.serving import awaited, serve
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -28,7 +27,7 @@ def found(server, tmp_path_factory):
     options = load.parse(["--minutes", "0.1", "--every", "0.6", "--genes", "12"])
     place = tmp_path_factory.mktemp("made")
     made = load.load_course.make(place, n_cells=300, n_genes=12, settings={"steps": 20})
-    return [asyncio.run(load.go(server, made, options, 2))]
+    return [awaited(load.go(server, made, options, 2))]
 
 
 def test_two_sessions_act_without_an_error(found):
@@ -61,7 +60,7 @@ def test_an_error_on_the_page_and_a_file_that_is_not_there_count_as_errors(serve
         assert session.alerts == ["Something went wrong"]
         await session.close()
 
-    asyncio.run(go())
+    awaited(go())
 
 
 def _error(text):

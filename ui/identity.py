@@ -122,7 +122,7 @@ def _owner(asks: str) -> str:
 
 def _signed_in() -> bool | None:
     """Tell whether somebody has signed in; None where the server has no sign-in."""
-    return st.user.get("is_logged_in")
+    return st.user.get("is_logged_in") if sign_in.offered() else None
 
 
 def _check_member() -> None:

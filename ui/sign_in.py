@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import cache
 
 from streamlit.auth_util import get_cookie_with_chunks, get_secrets_auth_section
 from streamlit.web.server.server_util import get_cookie_secret
@@ -13,8 +14,9 @@ from streamlit.web.server.starlette.starlette_server_config import USER_COOKIE_N
 MOST = 20_000
 
 
+@cache
 def offered() -> bool:
-    """Tell whether this server asks people to sign in."""
+    """Tell whether this server asks people to sign in. Looked up once: it cannot change while it runs."""
     return bool(get_secrets_auth_section())
 
 

@@ -1,16 +1,23 @@
 """Who has signed in by the cookie of a request, who may come in, and what the door makes of sessions."""
 
-import asyncio
 import json
 
 import pytest
 from starlette.requests import HTTPConnection
 from streamlit.web.server.starlette.starlette_app_utils import create_signed_value
 
+from tests.serving import awaited
 from ui import door, identity, keys, sign_in
 
 SECRET = "s" * 64
 ANN = {"iss": "https://login.example", "sub": "1", "is_logged_in": True, "email": "ann@lab.example"}
+
+
+@pytest.fixture(autouse=True)
+def asked_anew():
+    sign_in.offered.cache_clear()
+    yield
+    sign_in.offered.cache_clear()
 
 
 @pytest.fixture
@@ -152,7 +159,7 @@ def answered(known, *, scheme, cookies):
     async def note(message):
         sent.append(message)
 
-    asyncio.run(door.Door(app)(scope, None, note))
+    awaited(door.Door(app)(scope, None, note))
     return [value.decode() for name, value in sent[0]["headers"] if name == b"set-cookie"]
 
 
