@@ -94,7 +94,7 @@ class Person:
         start = time.monotonic()
         await self._time("opening", lambda: self.session.open("flow", **opened))
         place = 1
-        while start + place * every_s < until:
+        while max(start + place * every_s, time.monotonic()) < until:
             await asyncio.sleep(max(0.0, start + place * every_s - time.monotonic()))
             name, act = self._next()
             await self._time(name, act)
@@ -174,11 +174,13 @@ async def watch(process: psutil.Process, measured: Measured) -> None:
         await asyncio.sleep(1.0)
 
 
-async def go(server: Server, made: Path, options: argparse.Namespace, n: int) -> Measured:
-    """Let a number of people look around on a fresh server."""
+async def go(
+    server: Server, people: list[tuple[Browser, dict[str, str]]], options: argparse.Namespace
+) -> Measured:
+    """Let people look around on a server."""
+    n = len(people)
     measured = Measured(n)
     process = psutil.Process(server.process.pid)
-    people = furnish(server, made, n=n, shared=not options.alone)
     measured.idle_mb = process.memory_info().rss / MB
     ramp_s = min(RAMP_S, options.minutes * 20)
     until = time.monotonic() + options.minutes * 60
@@ -260,7 +262,8 @@ def run(options: argparse.Namespace) -> list[Measured]:
             shared = {} if options.alone else {"DRIFTSCOPE_SHARED": "1"}
             server = serve(home, env=shared)
             try:
-                found.append(asyncio.run(go(server, made, options, n)))
+                people = furnish(server, made, n=n, shared=not options.alone)
+                found.append(asyncio.run(go(server, people, options)))
             finally:
                 server.stop()
                 client.stop_service(home)

@@ -18,6 +18,8 @@ from jobs import client, process
 
 KILLED = ("train", "ingest", "train", "prepare", "train", "validate")
 CANCELLED = ("train", "prepare", "ingest", "validate", "fates")
+MOST_TRIES = 10
+VICTIMS = ("worker", "service", "server")
 PAUSE_S = 0.02
 """Rest after each step of training, so that there is time to disturb it."""
 
@@ -59,9 +61,9 @@ def told(jobs: client.Jobs, id: str) -> int:
 
 def kills(home: Path, n: int, found: Findings, *, params: Mapping, expected: bytes) -> None:
     """Kill worker, service and server in turn while a training runs, and let it go on."""
-    rng, jobs, id, given = random.Random(0), client.Jobs(home), "", 0
+    rng, jobs, id, given, number = random.Random(0), client.Jobs(home), "", 0, 0
     server = start_server(home)
-    for number in range(n):
+    while number < n:  # kills that met somebody
         if not id or jobs.get(id).state == "done":
             task = KILLED[given % len(KILLED)]
             asked = {**params, "every_s": 0.1, "pause_s": PAUSE_S} if task == "train" else heavy(task, home)
@@ -69,12 +71,13 @@ def kills(home: Path, n: int, found: Findings, *, params: Mapping, expected: byt
         begun = told(jobs, id) if task == "train" else jobs.get(id).attempt - (not jobs.get(id).fraction)
         until(lambda: _goes_on(jobs, id, begun), what=f"kill {number}: {task} goes on")  # noqa: B023
         time.sleep(rng.random() * 20 * PAUSE_S)
-        whom = ("worker", "service", "server")[number % 3]
+        whom = VICTIMS[number % len(VICTIMS)]
         target = {"worker": worker_of(jobs, id), "service": jobs.service(), "server": server}[whom]
         if not target or not target.pid:
             found.ends[f"{whom} was gone"] += 1
         else:
             os.kill(target.pid, signal.SIGKILL)
+            number += 1
             found.fired[f"{whom}, at {task}", "kill -9"] += 1
         if whom == "server":
             server.wait()
@@ -135,17 +138,21 @@ def cancels(
     *,
     params: Mapping,
 ) -> None:
-    """Stop jobs of all kinds at random moments; add seconds to "stopped" and to a free processor by task."""
+    """Stop jobs of all kinds at random moments; add seconds to "stopped" and to a free processor by task.
+
+    A job that had ended by itself before its cancel does not count; the next one of its kind is met earlier.
+    """
     rng, jobs = random.Random(1), client.Jobs(home)
     client.stop_service(home)
     client.ensure_service(home, workers=2, options=("--no-warm",), wait_s=120)
-    for number in range(n):
-        task = CANCELLED[number % len(CANCELLED)]
+    longest, met, tries = dict.fromkeys(CANCELLED, 3.0), 0, 0
+    while met < n and (tries := tries + 1) < MOST_TRIES * n:
+        task = CANCELLED[met % len(CANCELLED)]
         asked = {**params, "every_s": 0.1, "pause_s": PAUSE_S} if task == "train" else heavy(task, home)
         until(lambda: jobs.service().workers == 2, what="workers")
         id = jobs.submit(task, asked)
         until(lambda: jobs.get(id).fraction or jobs.get(id).over, what="start")  # noqa: B023
-        time.sleep((1 if task == "ingest" else 3) * rng.random())
+        time.sleep(longest[task] * rng.random())
         family = psutil.Process(jobs.service().pid).children(recursive=True)
         begun = time.monotonic()
         jobs.stop(id)
@@ -154,10 +161,12 @@ def cancels(
         until(lambda: _share(family) < 0.2, what="a free processor", timeout_s=30)  # noqa: B023
         if state == "stopped":
             seconds.setdefault(task, []).append((stopped, time.monotonic() - begun))
+        met += state != "done"
+        longest[task] *= 0.6 if state == "done" else 1
         found.ends[f"cancelled {task}: {state}"] += 1
         if state not in ("stopped", "done"):
-            found.wrong.append(f"cancel {number} of {task}: it ends {state} ({jobs.get(id).error})")
-        look(jobs, id, found, when=f"cancel {number} of {task}")
+            found.wrong.append(f"cancel {met} of {task}: it ends {state} ({jobs.get(id).error})")
+        look(jobs, id, found, when=f"cancel {met} of {task}")
 
 
 def _share(family: list[psutil.Process]) -> float:

@@ -11,7 +11,7 @@ from dynamics.spreadsheet import LINE_END, as_text
 from dynamics.terminal import to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from anndata import AnnData
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 FATES = "fate_probabilities"
 LINEAGES, STATES = "lineages_fwd", "term_states_fwd"
 """Names under which CellRank 2 keeps fates and terminal states."""
-
-"""A cell of a table that begins so may be run as a formula by a spreadsheet."""
 
 
 def write_fates(
@@ -105,6 +103,8 @@ def by_cell(
 ) -> pd.DataFrame:
     """Return one row for each cell: its name, time and type, its fates with intervals, and how far supported.
 
+    A fate that is called as one of the other columns are is written as "name (fate)".
+
     Parameters
     ----------
     names : (n_obs,)
@@ -116,7 +116,7 @@ def by_cell(
     }
     if labels is not None:
         table["type"] = np.asarray(labels, dtype=object)
-    for f, name in enumerate(fates.names):
+    for f, name in enumerate(_apart(fates.names, table)):
         table[name] = fates.probabilities[:, f]
         if fates.low is not None:
             table[f"{name} low"], table[f"{name} high"] = fates.low[:, f], fates.high[:, f]
@@ -125,6 +125,11 @@ def by_cell(
     table["certainty"] = fates.certainty
     table["reached"], table["unsupported"] = fates.reached, fates.unsupported
     return pd.DataFrame(table)
+
+
+def _apart(names: "Sequence[str]", table: "Mapping[str, Any]") -> list[str]:
+    fixed = {*table, "certainty", "reached", "unsupported"}
+    return [f"{name} (fate)" if name in fixed else name for name in names]
 
 
 def csv(table: pd.DataFrame) -> str:

@@ -1,6 +1,5 @@
 """The workers: processes of Dask on this machine, or those of a cluster that runs elsewhere."""
 
-import importlib.util
 import logging
 import os
 import sysconfig
@@ -90,7 +89,8 @@ class Cluster:
             host="127.0.0.1",
             dashboard_address="127.0.0.1:0",
             worker_dashboard_address=None,
-            security=_security(),
+            # Certificates of its own, so that no other user of this machine can give the workers work.
+            security=distributed.Security.temporary(),
             memory_limit=int(self.memory_gb * 1e9),
             local_directory=str(home / "cache"),
             preload="jobs.worker",
@@ -201,11 +201,3 @@ def _compiled(home: Path) -> dict[str, str]:
 def _one_thread() -> dict[str, str]:
     names = ("OMP", "MKL", "OPENBLAS", "NUMBA", "VECLIB_MAXIMUM")
     return {f"{name}_NUM_THREADS": "1" for name in names}
-
-
-def _security() -> distributed.Security | None:
-    """Return temporary certificates, so that no other user of this machine can give the workers work."""
-    if importlib.util.find_spec("cryptography") is None:
-        log.warning("Package cryptography is missing: other users of this machine could reach the workers.")
-        return None
-    return distributed.Security.temporary()

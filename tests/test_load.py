@@ -27,7 +27,7 @@ def found(server, tmp_path_factory):
     options = load.parse(["--minutes", "0.1", "--every", "0.6", "--genes", "12"])
     place = tmp_path_factory.mktemp("made")
     made = load.load_course.make(place, n_cells=300, n_genes=12, settings={"steps": 20})
-    return [awaited(load.go(server, made, options, 2))]
+    return [awaited(load.go(server, load.furnish(server, made, n=2, shared=True), options))]
 
 
 def test_two_sessions_act_without_an_error(found):

@@ -1,6 +1,7 @@
 """A job as the user sees it: how far it is, how long it takes, its loss, its log, and a way to stop it."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -107,9 +108,14 @@ def _queue_text(job: Job) -> str:
 def _buttons(job: Job) -> None:
     if job.state in ("queued", "running"):
         st.button("Stop", key=f"stop-{job.id}", on_click=state.jobs().stop, args=(job.id,), width="stretch")
-    elif job.resumable:
+    elif job.resumable and not _was_refused(job):
         word = "Try again" if job.state == "failed" else "Resume"
         st.button(word, key=f"resume-{job.id}", on_click=state.jobs().resume, args=(job.id,), width="stretch")
+
+
+def _was_refused(job: Job) -> bool:
+    """Say whether a file was refused and put away: trying the same again is of no use."""
+    return job.state == "failed" and "source" in job.params and not Path(job.params["source"]).exists()
 
 
 def _figures(job: Job, *, plot: bool) -> None:

@@ -2,7 +2,9 @@
 
 import csv
 import io
+from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -67,6 +69,18 @@ def test_missing_values_categories_and_columns_of_one_name_are_written():
     table.isetitem(0, pd.Categorical(table.iloc[:, 0]))
     rows = list(csv.reader(io.StringIO(fate_results.csv(table), newline="")))
     assert rows == [["'=x", "'=x", "y"], ["'=a", "", "1"], ["'=b", "'=c", ""]]
+
+
+def test_a_fate_called_as_another_column_has_a_column_of_its_own():
+    fates = SimpleNamespace(names=("cell", "type", "B"), probabilities=np.array([[0.25, 0.5, 0.25]]))
+    for name in ("low", "without_growth"):
+        setattr(fates, name, None)
+    for name in ("certainty", "reached", "unsupported"):
+        setattr(fates, name, np.zeros(1))
+    shots = SimpleNamespace(cells=[0], time_index=[0], axis=SimpleNamespace(name=lambda k: "day 1"))
+    (row,) = fate_results.by_cell(fates, shots, ["c0"], labels=["T"]).to_dict("records")
+    assert (row["cell"], row["type"]) == ("c0", "T")
+    assert (row["cell (fate)"], row["type (fate)"], row["B"]) == (0.25, 0.5, 0.25)
 
 
 def read_again(cell):

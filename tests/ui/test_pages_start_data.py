@@ -127,6 +127,21 @@ def test_a_failed_opening_says_why_in_plain_words(workspace):
     assert not app.error
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_a_refused_file_is_tried_again_only_while_it_is_there(workspace, there):
+    source = workspace.home / "uploads" / "x.upload"
+    if there:
+        source.touch()
+    jobs = Jobs(workspace.home)
+    id = jobs.submit("ingest", {"source": str(source), "name": "x.h5ad"})
+    jobs.journal.change(id, if_in=("queued",), state="failed", error="No.")
+    app = open_page()
+    app.session_state["memory"] = {"opening": id}
+    app.run()
+    assert [one.value.replace("\\", "") for one in app.error] == ["No."]
+    assert any(one.key == f"resume-{id}" for one in app.button) == there
+
+
 def test_an_unknown_data_set_in_the_address_is_said_and_dropped(workspace):
     app = open_page("start", dataset="0123456789abcdef")
     assert not app.exception
