@@ -168,7 +168,8 @@ def main() -> int:
     if given.write and whole:
         counts = {name: getattr(given, name) for name in ("faults", "others", "kills", "cancels")}
         options = "".join(f" --{name} {n}" for name, n in counts.items())
-        results.write("Faults, kills and cancels", COMMAND + options, told_all)
+        section = "Faults, kills and cancels" if given.faults else "Kills and cancels"
+        results.write(section, COMMAND + options, told_all)
     return bool(found.wrong)
 
 

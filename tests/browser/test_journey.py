@@ -174,7 +174,7 @@ def test_a_training_outlives_the_browser(visit, server, trained):
     dataset = trained.split("dataset=")[1].split("&")[0]
     page = visit(f"/train?dataset={dataset}&method=ot-cfm")
     settled(page)
-    set_steps(page, 700)
+    set_steps(page, 500)
     page.get_by_role("button", name="Train", exact=True).click()
     page.get_by_role("button", name="Stop").wait_for()
     page.context.close()

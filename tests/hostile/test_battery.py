@@ -29,6 +29,7 @@ SLOW = {
     "10,500 attributes",
     "blocks in a circle",
     "neighbours in a circle",
+    "zeros of 960 MB in an embedding",
 }
 MOST = 24
 """Files of a family that are checked by default; `./test -m slow tests/hostile` reads all."""

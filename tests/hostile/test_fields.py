@@ -18,7 +18,7 @@ from dynamics.trajectories import Trajectories
 from dynamics.velocity import evaluate
 
 SECONDS = 10.0
-LENGTHY = ("weights × 10⁶", "weights × 10³⁰")
+LENGTHY = ("weights × 10³", "weights × 10⁶", "weights × 10³⁰", "oscillating in time", "stiff", "jumps")
 TIMES = (0.0, 1.0, 3.0)
 FIRST, LAST = torch.Generator().manual_seed(0), torch.Generator().manual_seed(1)
 W, V = torch.randn(2, 16, generator=FIRST), torch.randn(16, 2, generator=LAST)
