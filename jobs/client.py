@@ -1,5 +1,6 @@
 """What pages and scripts use: give a job, follow it, stop it, and see to it that the job service runs."""
 
+import json
 import logging
 import os
 import shutil
@@ -17,6 +18,9 @@ from jobs.workspace import new_id
 
 BEAT_S = 5.0
 SILENT_S = 20.0
+LONGEST_TITLE = 400
+MOST_ASKED = 20_000_000
+"""Bytes of what a job is asked for: it stands in the journal, which all share and no quota counts."""
 
 
 @dataclass(frozen=True)
@@ -113,10 +117,15 @@ class Jobs:
         Raises
         ------
         JobError
-            There is no such task, the disk is full, or the owner's share of this server is used up; the
-            message says which tasks, how much room, how many jobs.
+            There is no such task, it is asked for too much, the disk is full, or the owner's share of this
+            server is used up; the message says which tasks, how much, how much room, how many jobs.
         """
         known = tasks.find(task)
+        if (n_bytes := len(json.dumps(params))) > MOST_ASKED:
+            raise JobError(
+                f"What this job is asked for takes {n_bytes / 1e6:.0f} MB to write down; up to "
+                f"{MOST_ASKED / 1e6:.0f} MB can be kept. Ask for fewer cells, genes or edges."
+            )
         self.check(n_bytes=costs.written(self.workspace, task, params))
         id = new_id()
         about = {"params": params, "dataset": dataset, "hidden": hidden, "owner": self.owner}
@@ -124,7 +133,8 @@ class Jobs:
         added = False
         try:
             make_folder(self.folder(id), mode=0o700)
-            added = self.journal.add(id, task=task, title=title or known.title, most=most, **about)
+            title = (title or known.title)[:LONGEST_TITLE]
+            added = self.journal.add(id, task=task, title=title, most=most, **about)
         except OSError as error:
             raise JobError(f"The job cannot be put down ({error.strerror}). {NO_ROOM}") from error
         finally:

@@ -1,14 +1,17 @@
 """How long unused work is kept on a shared server: a notice first, then the trash, then it is gone."""
 
+import logging
 import os
 import time
 from pathlib import Path
 
+from dynamics.errors import DynamicsError
 from jobs import people, quotas
 from jobs.client import Jobs
 from jobs.workspace import Dataset, ModelEntry, Workspace, discard
 
 TOUCH_S = 3600.0
+LOG = logging.getLogger("driftscope")
 
 
 def touch(thing: Dataset | ModelEntry) -> None:
@@ -35,18 +38,21 @@ def ending(workspace: Workspace, *, now: float | None = None) -> list[tuple[str,
 def sweep(home: Path, *, now: float | None = None) -> int:
     """Put away what nobody opened for long, of everybody who shares the home; return how many things.
 
-    A home that one person has to themself is left alone.
+    A home that one person has to themself is left alone. What cannot be put away, such as a thing that its
+    owner is deleting, waits for the next time, and holds up nobody else's.
     """
-    now = now or time.time()
-    return sum(_sweep(Jobs(home, owner), now) for owner in people.all_owners(home))
+    now, n_gone = now or time.time(), 0
+    for owner in people.all_owners(home):
+        try:
+            n_gone += _sweep(Jobs(home, owner), now)
+        except (DynamicsError, OSError) as why:
+            LOG.warning("What %s does not use could not all be put away: %s", owner[:8], why)
+    return n_gone
 
 
 def empty_trash(workspace: Path, *, before: float) -> int:
     """Remove what was put into the trash before a moment (seconds since 1970); return how many things."""
-    old = [path for path in (workspace / "trash").iterdir() if path.stat().st_ctime < before]
-    for path in old:
-        discard(path)
-    return len(old)
+    return sum(_emptied(path, before) for path in list((workspace / "trash").iterdir()))
 
 
 def _sweep(jobs: Jobs, now: float) -> int:
@@ -64,6 +70,16 @@ def _sweep(jobs: Jobs, now: float) -> int:
     # A file's ctime is that of its last move: the moment it was put into the trash.
     gone = empty_trash(jobs.workspace, before=now - limits.trash_s)
     return len(models) + len(datasets) + len(over) + gone
+
+
+def _emptied(path: Path, before: float) -> bool:
+    try:
+        old = path.lstat().st_ctime < before
+        if old:
+            discard(path)
+    except FileNotFoundError:  # emptied, or brought back, at this moment
+        return False
+    return old
 
 
 def _mark(thing: Dataset | ModelEntry) -> Path:

@@ -3,11 +3,12 @@
 import asyncio
 import hmac
 import html
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
 from string import Template
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qs, quote
 
 import streamlit as st
 from starlette.datastructures import MutableHeaders
@@ -17,7 +18,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit.web.server.starlette.starlette_websocket import is_host_allowed
 
-from ui import downloads, identity, keys, sign_in
+from ui import downloads, identity, keys, sayings, sign_in
 
 ENTER = "/enter"
 SIGN_OUT = "/auth/logout"
@@ -26,6 +27,7 @@ HEALTH = ("/healthz", "/_stcore/health")  # asked for under whatever name the ma
 OPEN_TO_ALL = (ENTER, "/healthz", "/_stcore/health", "/metrics")
 KEEP_S = 400 * 86_400  # the longest that browsers keep a cookie
 MOST_BYTES = 4096
+PASSED_OVER = re.compile(r"[\x00-\x20]")  # in addresses, by browsers
 PAGE = Template((Path(__file__).parent / "enter.html").read_text("utf-8"))
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -100,7 +102,9 @@ class Door:
         connection = HTTPConnection(scope)
         refusal = refused(connection)
         if refusal is None:
-            await self.app(_noted(connection), receive, _dressed(connection, send))
+            heard = sayings.heard(receive) if scope["type"] == "websocket" else receive
+            with downloads.sending(connection):
+                await self.app(_noted(connection), heard, _dressed(connection, send))
         elif scope["type"] == "http":
             await refusal(scope, receive, _dressed(connection, send))
         else:
@@ -109,7 +113,7 @@ class Door:
 
 def refused(connection: HTTPConnection) -> Response | None:
     """Return the answer to who may not have what they ask for; None where they may."""
-    path, websocket = connection.url.path, connection.scope["type"] == "websocket"
+    path, websocket = connection.scope["path"], connection.scope["type"] == "websocket"
     if not is_host_allowed(connection.headers.get("host")) and not path.endswith(HEALTH):
         return PlainTextResponse("This server does not answer to that name.", status_code=421)
     if websocket and not _from_own_page(connection):
@@ -124,9 +128,16 @@ def refused(connection: HTTPConnection) -> Response | None:
             asked = quote(path + (f"?{connection.url.query}" if connection.url.query else ""), safe="")
             return RedirectResponse(f"{base_path()}{ENTER}?next={asked}", status_code=303)
         return PlainTextResponse("Enter the passphrase first: reload the page.", status_code=403)
-    if websocket or downloads.may(path, keys.asker(connection)):
-        return None
-    return PlainTextResponse("not found", status_code=404)
+    return None if websocket else _refused_file(connection)
+
+
+def _refused_file(connection: HTTPConnection) -> Response | None:
+    """Return the answer to who asks for a file that was made for another, or sends too many."""
+    if not downloads.may(connection.scope["path"], keys.asker(connection)):
+        return PlainTextResponse("not found", status_code=404)
+    if not downloads.has_room(connection):
+        return PlainTextResponse("Too many files at once. Wait a moment, then try again.", status_code=429)
+    return None
 
 
 def _noted(connection: HTTPConnection) -> Scope:
@@ -170,7 +181,8 @@ def local(connection: HTTPConnection) -> bool:
 
 def same_origin(connection: HTTPConnection) -> bool:
     """Tell whether a browser says that a page of this server asks."""
-    return urlsplit(connection.headers.get("origin", "")).netloc == connection.headers.get("host")
+    origin = connection.headers.get("origin", "")
+    return "://" in origin and origin.partition("://")[2] == connection.headers.get("host")
 
 
 def _from_own_page(connection: HTTPConnection) -> bool:
@@ -294,8 +306,8 @@ def _next(request: Request) -> str:
 
 def _inside(address: str) -> str:
     """Return an address on this server: what leads elsewhere becomes the start page."""
-    parts = urlsplit(address.replace("\\", "/"))
-    return address if address.startswith("/") and not parts.scheme and not parts.netloc else base_path() + "/"
+    plain = PASSED_OVER.sub("", address.replace("\\", "/"))
+    return address if plain.startswith("/") and not plain.startswith("//") else base_path() + "/"
 
 
 async def _form(request: Request) -> dict[str, str]:

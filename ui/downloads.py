@@ -1,21 +1,35 @@
 """Downloads and small uploads through Streamlit's own routes: only for the browser they were made for.
 
-Streamlit serves them to everybody who has the address. Here it is noted which browser each was made for.
+Streamlit serves them to everybody who has the address. Here it is noted which browser each was made for, and
+each has a name of all of its bytes. What browsers send through Streamlit lies in memory, so it is bounded.
 """
 
+import hashlib
 import re
+import secrets
 import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from starlette.requests import HTTPConnection
 from streamlit import runtime
+from streamlit.runtime import memory_media_file_storage
+from streamlit.runtime.scriptrunner_utils.script_run_context import get_script_run_ctx
 
 from ui import identity, keys
 
 MEDIA = re.compile(r"(?<!/static)/media/([^/.]+)")  # the app's own fonts stand in /static/media
 UPLOAD = re.compile(r"/_stcore/upload_file/([^/]+)/")
 MOST = 50_000
+MOST_SENT, MOST_HELD, MOST_HELD_BY_ALL = 3, 200_000_000, 1_000_000_000
+"""Small uploads at a time from one browser, and the bytes of them in memory: its own, and everybody's."""
+
 _made_for: dict[str, set[str]] = {}
+_sent: Counter[str] = Counter()  # small uploads on their way, by browser
 _lock = threading.Lock()
+_secret = secrets.token_bytes(32)
 
 
 def watch() -> None:
@@ -31,6 +45,19 @@ def watch() -> None:
         return note(hold(manager, run(file_id), session), _browser_of(session) or "")
 
     manager.add, manager.execute_deferred = noted_add, noted_run
+    memory_media_file_storage._calculate_file_id = name_of
+
+
+def name_of(data: bytes, mimetype: str, filename: str | None = None) -> str:
+    """Return the name under which a download is served: of all its bytes, and only this process can make it.
+
+    Streamlit looks at parts of what is larger than a megabyte, and serves the first of those with one name.
+    """
+    digest = hashlib.blake2b(key=_secret, digest_size=28)
+    for part in (mimetype.encode(), (filename or "").encode("utf-8", "surrogatepass"), data):
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+    return digest.hexdigest()
 
 
 def hold(manager: Any, address: str, session: str) -> str:
@@ -62,6 +89,59 @@ def may(path: str, browser: str | None) -> bool:
     if found := UPLOAD.search(path):
         return browser is not None and browser == _browser_of(found[1])
     return True
+
+
+@contextmanager
+def sending(connection: HTTPConnection) -> Iterator[None]:
+    """Count a small upload as on its way while the app takes it in."""
+    browser = _sender(connection)
+    if browser is None:
+        yield
+        return
+    with _lock:
+        _sent[browser] += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _sent[browser] -= 1
+            if not _sent[browser]:
+                del _sent[browser]
+
+
+def has_room(connection: HTTPConnection) -> bool:
+    """Tell whether a browser may send what it asks to send; True for all that is no small upload."""
+    browser = _sender(connection)
+    if browser is None:
+        return True
+    own, everybodys = _held(browser)
+    return _sent[browser] < MOST_SENT and own < MOST_HELD and everybodys < MOST_HELD_BY_ALL
+
+
+def drop(file_id: str) -> None:
+    """Let go of a small upload that a page has taken: it would stay in memory as long as the tab."""
+    context = get_script_run_ctx()
+    if context is not None:
+        context.uploaded_file_mgr.remove_file(context.session_id, file_id)
+
+
+def _sender(connection: HTTPConnection) -> str | None:
+    """Return the browser that sends a small upload to a shared server; None for any other request."""
+    if connection.scope.get("method") != "PUT" or not keys.shared():
+        return None
+    return keys.asker(connection) if UPLOAD.search(connection.scope["path"]) else None
+
+
+def _held(browser: str) -> tuple[int, int]:
+    """Return how many bytes of small uploads wait in memory: those of a browser, and everybody's."""
+    manager = runtime.get_instance().uploaded_file_mgr
+    with manager._lock:
+        held = {
+            session: sum(len(file.data) for file in files.values())
+            for session, files in manager.file_storage.items()
+        }
+    own = sum(n for session, n in held.items() if identity.may_go_on(session, browser))
+    return own, sum(held.values())
 
 
 def _browser_of(session: str) -> str | None:

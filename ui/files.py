@@ -19,7 +19,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import anyio
 import anyio.to_thread
@@ -36,7 +35,8 @@ from ui.text import size
 ROUTE = "/api/upload"
 HEADER = "x-upload-token"
 BLOCK = 4 * 2**20  # bytes gathered before each write
-TOKENS = 1000  # tabs that may hold a token at the same time
+TOKENS, TOKENS_EACH = 10_000, 200  # tabs that may hold a token at the same time: everybody's, one person's
+WAITING = 3  # files of one tab that have arrived and that its page has not taken
 STALE_S = 24 * 3600.0
 ENDINGS = (".h5ad", ".h5", ".hdf5")
 MOST_LISTED = 500
@@ -74,15 +74,18 @@ class Register:
 
     def __init__(self) -> None:
         self._tokens: OrderedDict[str, Grant] = OrderedDict()
-        self._coming: dict[str, int] = {}  # token → bytes of the file on its way that are not yet on the disk
+        self._coming: dict[str, tuple[str, int]] = {}  # token → whose file is on its way, and its bytes
         self._arrived: dict[str, Upload] = {}
         self._lock = threading.Lock()
 
     def new_token(self, grant: Grant | None = None) -> str:
-        """Return a new token; the oldest one stops working where there are too many."""
-        token = secrets.token_urlsafe(24)
+        """Return a new token; the oldest one (of the same person) stops working where there are too many."""
+        token, grant = secrets.token_urlsafe(24), grant or Grant()
         with self._lock:
-            self._tokens[token] = grant or Grant()
+            own = [one for one, given in self._tokens.items() if given.owner == grant.owner]
+            for one in own[: len(own) + 1 - TOKENS_EACH]:
+                del self._tokens[one]
+            self._tokens[token] = grant
             while len(self._tokens) > TOKENS:
                 self._tokens.popitem(last=False)
         return token
@@ -101,28 +104,30 @@ class Register:
                 raise Refused(
                     429, "Another file is still on its way from this page. Wait for it, or cancel it."
                 )
-            self._coming[token] = 0
+            self._coming[token] = grant.owner, 0
             return grant
 
     def reserve(self, token: str, n_bytes: int, *, left: int) -> bool:
         """Set bytes aside for the file on its way, out of those its owner has left; False: too few."""
         with self._lock:
-            owner = self._tokens[token].owner
-            others = [one for one in self._coming if one != token and self._owner(one) == owner]
-            if n_bytes + sum(self._coming[one] for one in others) > left:
+            owner = self._coming[token][0]
+            others = [n for one, (whose, n) in self._coming.items() if one != token and whose == owner]
+            if n_bytes + sum(others) > left:
                 return False
-            self._coming[token] = n_bytes
+            self._coming[token] = owner, n_bytes
             return True
 
-    def _owner(self, token: str) -> str | None:
-        return self._tokens[token].owner if token in self._tokens else None
-
-    def end(self, token: str, upload: Upload | None) -> None:
-        """Note that the file arrived (or not)."""
+    def end(self, token: str, upload: Upload | None) -> list[Upload]:
+        """Note that the file arrived (or not); return earlier ones that the page will not take any more."""
         with self._lock:
             self._coming.pop(token, None)
-            if upload is not None:
-                self._arrived[upload.id] = upload
+            if upload is None:
+                return []
+            self._arrived[upload.id] = upload
+            left = [one for one in self._arrived.values() if one.token == token][:-WAITING]
+            for one in left:
+                del self._arrived[one.id]
+            return left
 
     def take(self, id: str, token: str) -> Upload:
         """Hand an arrived file over to the page it was sent from; it can be taken once."""
@@ -241,7 +246,8 @@ async def receive(request: Request) -> Response:
         counters.add("uploads", outcome="broken off")
         return Response(status_code=499)  # nobody is there to read it
     finally:
-        REGISTER.end(token, upload)
+        for left in REGISTER.end(token, upload):
+            left.path.unlink(missing_ok=True)
     counters.add("uploads", outcome="accepted")
     counters.add("upload_bytes", upload.n_bytes)
     LOG.info("An upload arrived", extra={"bytes": upload.n_bytes, "who": grant.owner[:8]})
@@ -281,15 +287,14 @@ def server_path(relative: str) -> Path:
     Raises
     ------
     FileError
-        The path leads out of the folder (also by a link), or is not a file.
+        It is none of those that are listed: leads out of the folder, also by a link, or is another file.
     """
     root = server_folder()
     if root is None:
         raise FileError("No folder of this server is open to the app. Upload the file instead.")
-    path = (root / relative).resolve()
-    if not path.is_relative_to(root) or not path.is_file():
-        raise FileError(f"{relative!r} is not a file in the server's folder. Choose one from the list.")
-    return path
+    if relative not in server_files():
+        raise FileError(f"{relative[:200]!r} is not a file in the server's folder. Choose one from the list.")
+    return (root / relative).resolve()
 
 
 def _is_offered(name: str) -> bool:
@@ -298,7 +303,7 @@ def _is_offered(name: str) -> bool:
 
 def _check_origin(request: Request) -> None:
     origin = request.headers.get("origin")
-    if origin and urlsplit(origin).netloc != request.headers.get("host"):
+    if origin and origin.partition("://")[2] != request.headers.get("host"):
         raise Refused(403, "Files are only accepted from the app's own pages.")
 
 

@@ -184,8 +184,10 @@ def check_sign_in(address: str) -> None:
     Raises
     ------
     SettingsError
-        People would share one workspace, and nobody be asked.
+        People would share one workspace, or nobody be asked, or anybody could sign in as another.
     """
+    if shared():
+        sign_in.check()
     if sign_in.offered() and not shared() and address not in LOOPBACK:
         raise SettingsError(
             "Sign-in is set up, but without --shared (DRIFTSCOPE_SHARED=1) nobody is asked to sign in, and "

@@ -11,7 +11,7 @@ from jobs import quotas
 from jobs.workspace import ModelEntry
 from models import checkpoint
 from models.card import learned_nothing
-from ui import alarms, cache, comparing, nav, state, theme, trust, validating
+from ui import alarms, cache, comparing, downloads, nav, state, theme, trust, validating
 from ui.text import ago, count, duration, escape
 
 DELETED = "deleted-model"
@@ -31,6 +31,7 @@ def upload() -> None:
     if dropped is None:
         return
     state.remember("uploads", state.recall("uploads", 0) + 1)
+    downloads.drop(dropped.file_id)
     quotas.check_room(state.store().home, dropped.size, what="The model")
     part = state.store().home / "uploads" / f"{secrets.token_hex(10)}.safetensors"
     name = _checked_name(part, dropped.getbuffer()) or Path(dropped.name).stem[:LONGEST_NAME]

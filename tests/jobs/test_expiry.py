@@ -47,6 +47,30 @@ def test_what_is_opened_stays(place, model, tmp_path):
     assert expiry.sweep(tmp_path, now=time.time() + 20 * DAY) == 0
 
 
+def test_what_cannot_be_put_away_holds_up_nobody_else(place, model, tmp_path, caplog):
+    broken = Workspace(tmp_path / "people" / ("0" * 40))
+    (broken.home / "models" / "going.safetensors").symlink_to(tmp_path / "gone")
+    assert expiry.sweep(tmp_path, now=time.time() + 31 * DAY) > 0
+    assert place.models() == []
+    assert "0" * 8 in caplog.text
+
+
+def test_a_trash_that_is_emptied_twice_at_once_is_empty(place, model, monkeypatch):
+    place.delete_model(model.id)
+    things = list((place.home / "trash").iterdir())
+    assert len(things) == 2
+    discard = expiry.discard
+
+    def another_is_faster(path):
+        for one in things:
+            discard(one)
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(expiry, "discard", another_is_faster)
+    assert expiry.empty_trash(place.home, before=time.time() + 1) == 0
+    assert list((place.home / "trash").iterdir()) == []
+
+
 def test_a_home_of_ones_own_is_left_alone(tmp_path):
     own = Workspace(tmp_path)
     file = tmp_path / "new.safetensors"

@@ -174,3 +174,12 @@ def test_an_older_journal_is_taken_over(tmp_path: Path, monkeypatch) -> None:
 def test_an_owner_is_never_a_path(tmp_path: Path, owner: str) -> None:
     with pytest.raises(ValueError, match="hexadecimal"):
         people.folder(tmp_path, owner)
+
+
+def test_what_is_asked_for_fills_no_list_that_all_share(toys: None, tmp_path: Path) -> None:
+    anna = client.Jobs(tmp_path, ANNA)
+    with pytest.raises(JobError, match=r"takes 30 MB to write down; up to 20 MB can be kept\. Ask for fewer"):
+        anna.submit("count", {"edges": "x" * 30_000_000})
+    assert anna.list() == []
+    id = anna.submit("count", {"steps": 1}, title="Open " + "x" * 1_000_000)
+    assert len(anna.get(id).title) == client.LONGEST_TITLE

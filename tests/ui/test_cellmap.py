@@ -211,6 +211,7 @@ def test_clicked_groups_come_back_as_rows():
         {"kind": "lasso", "polygon": [[0, 0], [1, "x"], [2, 2]]},
         {"kind": "lasso", "polygon": [[0, 0], [1, float("nan")], [2, 2]]},
         {"kind": "lasso", "polygon": [[0, 0]] * 5000},
+        {"kind": "lasso", "polygon": [[0, 0], [10**400, 0], [0, 1]]},
         {"kind": "all", "polygon": [[0, 0], [1, 0], [0, 1]]},
         {"kind": "categories", "codes": ["a"], "array": "0", "type": "u1"},
         {"kind": "categories", "codes": [1], "array": "0" * 64, "type": "u1"},
@@ -221,6 +222,17 @@ def test_nonsense_from_the_browser_chooses_nothing(value):
     space = buffers.reference(np.zeros((4, 2)), "f4")
     if isinstance(value, dict):
         value = {"space": space["id"], **value}
+    assert read_event(value, space) is None
+
+
+@pytest.mark.parametrize(
+    ("codes", "array", "kind"),
+    [([-1], [0, 1, 1], "u1"), ([2**70], [0, 1, 1], "u1"), ([1], [0, 1, 1], "u2"), ([1], [1] * 12, "u1")],
+)
+def test_groups_that_cannot_be_those_of_the_map_choose_nothing(codes, array, kind):
+    space = buffers.reference(np.zeros((3, 2)), "f4")
+    name = buffers.reference(np.array(array), "u1")["id"]
+    value = {"space": space["id"], "kind": "categories", "codes": codes, "array": name, "type": kind}
     assert read_event(value, space) is None
 
 

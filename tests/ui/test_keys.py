@@ -1,6 +1,7 @@
 """Keys, codes, the passphrase, and how often one may try."""
 
 import pytest
+from starlette.requests import HTTPConnection
 
 from dynamics.errors import SettingsError
 from ui import door, keys, passphrase, share
@@ -83,10 +84,47 @@ def test_wrong_answers_have_to_wait_longer_and_longer():
 
 
 @pytest.mark.parametrize(
-    "address", ["//evil.example", "/\\evil.example", "https://evil.example/", "javascript:x"]
+    "address",
+    [
+        "//evil.example",
+        "///evil.example",
+        "////evil.example",
+        "/\\evil.example",
+        "/\\/evil.example",
+        "/\t/evil.example",
+        "/\n//evil.example",
+        " //evil.example",
+        "//[",
+        "https://evil.example/",
+        "https://[",
+        "javascript:x",
+        "",
+    ],
 )
 def test_the_way_on_stays_on_this_server(address):
     assert door._inside(address) == "/"
+
+
+@pytest.mark.parametrize("address", ["/", "/data?dataset=1&next=//x", "/a//b", "/enter?code=x#y"])
+def test_the_way_on_leads_to_the_page_that_was_asked_for(address):
+    assert door._inside(address) == address
+
+
+@pytest.mark.parametrize(
+    ("origin", "own"),
+    [
+        ("http://cells.example", True),
+        ("https://cells.example", True),
+        ("http://cells.example:1", False),
+        ("http://[", False),
+        ("cells.example", False),
+        ("null", False),
+        ("", False),
+    ],
+)
+def test_what_is_asked_from_a_page_of_this_server(origin, own):
+    headers = [(b"host", b"cells.example"), (b"origin", origin.encode())]
+    assert door.same_origin(HTTPConnection({"type": "http", "headers": headers})) is own
 
 
 def test_a_short_passphrase_is_refused_and_none_is_left_in_the_environment(monkeypatch):

@@ -50,6 +50,7 @@ SAFE = {
     "server.runOnSave": False,
     "server.maxUploadSize": 50,
     "server.maxMessageSize": 200,
+    "server.maxWidgetStateSize": 5,
     "server.disconnectedSessionTTL": 120,
     "server.showEmailPrompt": False,
     "server.trustedUserHeaders": {},
@@ -285,6 +286,16 @@ def test_the_counters_are_open_metrics_and_name_nobody(live):
     health = json.loads(live.get("/healthz")[2])
     assert health["ok"] is True
     assert set(health["jobs"]) == {"alive", "warm"}
+
+
+def test_other_accounts_of_the_machine_cannot_read_what_is_kept(live):
+    deadline = time.monotonic() + 60
+    while not (live.folder / "service.log").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    kept = [*live.folder.glob("journal.sqlite*"), live.folder / "service.log"]
+    assert len(kept) > 1
+    assert not [path.name for path in kept if path.stat().st_mode & 0o077]
 
 
 def test_child_processes_do_not_get_the_token(live):

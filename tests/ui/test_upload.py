@@ -85,6 +85,40 @@ def test_a_file_cannot_be_taken_from_another_page(home, port):
         files.REGISTER.take(answer["upload"], files.REGISTER.new_token())
 
 
+def test_a_page_that_takes_nothing_leaves_few_files_behind(home, port):
+    token = files.REGISTER.new_token()
+    answers = [post(port, b"x", x_upload_token=token)[1]["upload"] for _ in range(10)]
+    assert left_behind(home) == sorted(f"{id}.upload" for id in answers[-files.WAITING :])
+    with pytest.raises(FileError, match="Upload it again"):
+        files.REGISTER.take(answers[0], token)
+    assert files.REGISTER.take(answers[-1], token).n_bytes == 1
+    assert post(port, b"x", x_upload_token=files.REGISTER.new_token())[0] == 200
+    assert len(left_behind(home)) == files.WAITING + 1
+
+
+def test_one_persons_many_tabs_end_no_token_of_another(monkeypatch):
+    monkeypatch.setattr(files, "TOKENS_EACH", 3)
+    register = files.Register()
+    first = register.new_token(files.Grant("ann", "seat"))
+    tokens = [register.new_token(files.Grant("bob", "seat")) for _ in range(5)]
+    assert register.knows(first)
+    assert [register.knows(token) for token in tokens] == [False, False, True, True, True]
+
+
+def test_a_file_on_its_way_counts_though_its_page_is_forgotten(monkeypatch):
+    monkeypatch.setattr(files, "TOKENS_EACH", 1)
+    register = files.Register()
+    old = register.new_token(files.Grant("ann", ""))
+    register.begin(old)
+    new = register.new_token(files.Grant("ann", ""))
+    assert not register.knows(old)
+    assert register.reserve(old, 60, left=100)
+    register.begin(new)
+    assert not register.reserve(new, 60, left=100)
+    register.end(old, None)
+    assert register.reserve(new, 60, left=100)
+
+
 @pytest.mark.parametrize("token", ["", "guess", "../../x"])
 def test_without_a_token_nothing_gets_in(home, port, token):
     status, answer = post(port, b"data", x_upload_token=token)
@@ -201,7 +235,23 @@ def test_the_servers_folder_lists_what_can_be_opened(shelf):
     assert files.server_path("sub/a.H5AD") == shelf / "sub" / "a.H5AD"
 
 
-@pytest.mark.parametrize("path", ["../outside.h5ad", "/etc/passwd", "link.h5ad", "sub", "none.h5ad", ""])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../outside.h5ad",
+        "/etc/passwd",
+        "link.h5ad",
+        "sub",
+        "none.h5ad",
+        "",
+        "notes.txt",
+        ".secret.h5ad",
+        ".hidden/c.h5ad",
+        "sub/../.hidden/c.h5ad",
+        "a\0b.h5ad",
+        "a" * 5000 + ".h5ad",
+    ],
+)
 def test_no_path_leads_out_of_the_servers_folder(shelf, path):
     with pytest.raises(FileError, match="not a file in the server's folder"):
         files.server_path(path)

@@ -4,8 +4,11 @@ import json
 
 import pytest
 from starlette.requests import HTTPConnection
+from streamlit import auth_util, config
+from streamlit.runtime.secrets import Secrets
 from streamlit.web.server.starlette.starlette_app_utils import create_signed_value
 
+from dynamics.errors import SettingsError
 from tests.serving import awaited
 from ui import door, identity, keys, sign_in
 
@@ -60,6 +63,37 @@ def test_an_old_cookie_says_nobody(offered, monkeypatch):
     now = __import__("time").time()
     monkeypatch.setattr("itsdangerous.timed.time.time", lambda: now + 40 * 86_400)
     assert sign_in.of_cookies({"_streamlit_user": old}) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "Nobody would be asked"),
+        ("[auth\n", "Nobody would be asked"),
+        ("[Auth]\nclient_id = 'x'\n", "Nobody would be asked"),
+        ("[auth]\ncookie_secret = '…'\n", "at least 16"),
+        ("[auth]\ncookie_secret = ''\n", "at least 16"),
+        (f"[auth]\ncookie_secret = '{SECRET}'\n", None),
+        ("[auth]\nclient_id = 'x'\n", None),
+    ],
+)
+def test_a_sign_in_that_would_not_keep_people_out_is_said_at_the_start(tmp_path, monkeypatch, text, said):
+    path = tmp_path / "secrets.toml"
+    if text is not None:
+        path.write_text(text, "utf-8")
+    known = Secrets()
+    monkeypatch.setattr(auth_util, "secrets_singleton", known)
+    monkeypatch.setattr(sign_in, "secrets_singleton", known)
+    monkeypatch.setattr(config, "get_option", lambda name: {"secrets.files": [str(path)]}.get(name))
+    monkeypatch.setattr(sign_in.st, "get_option", config.get_option)
+    monkeypatch.setenv(sign_in.NAMED, str(path))
+    monkeypatch.setenv(keys.SHARED, "1")
+    if said is None:
+        keys.check_sign_in("0.0.0.0")
+        assert sign_in.offered()
+    else:
+        with pytest.raises(SettingsError, match=said):
+            keys.check_sign_in("0.0.0.0")
 
 
 def test_without_sign_in_no_cookie_is_looked_at(monkeypatch):

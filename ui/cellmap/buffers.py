@@ -168,7 +168,9 @@ def reference(array: np.ndarray, kind: str) -> dict[str, object]:
 def array(name: str, kind: str) -> np.ndarray | None:
     """The array kept under a name for this tab's browser, flat and read-only; None if it is not here."""
     blob = STORE.get(name, identity.browser())
-    return None if blob is None else np.frombuffer(blob.data, dtype=DTYPES[kind])
+    if blob is None or len(blob.data) % np.dtype(DTYPES[kind]).itemsize:
+        return None
+    return np.frombuffer(blob.data, dtype=DTYPES[kind])
 
 
 @functools.cache

@@ -12,6 +12,7 @@ from ui.cellmap import buffers
 
 MAX_CORNERS = 2_000
 MAX_NAME = 200
+CODES = 2**16
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def read_event(value: object, space: Mapping[str, object]) -> MapEvent | None:
         return None
     try:
         if value.get("kind") == "categories":
-            return _categories_event(value)
+            return _categories_event(value, space)
         return _polygon_event(value, str(space["id"]))
     except LookupError:  # the array was dropped from the store: choose again
         return None
@@ -106,15 +107,18 @@ def _polygon(value: object) -> tuple[tuple[float, float], ...] | None:
         return None
     try:
         corners = tuple((float(x), float(y)) for x, y in value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return corners if all(math.isfinite(part) for corner in corners for part in corner) else None
 
 
-def _categories_event(value: Mapping[str, object]) -> MapEvent | None:
+def _categories_event(value: Mapping[str, object], space: Mapping[str, object]) -> MapEvent | None:
     picked, kind, name = value.get("codes"), value.get("type"), value.get("array")
-    known = isinstance(picked, list) and all(isinstance(code, int) for code in picked)
+    known = isinstance(picked, list) and all(isinstance(code, int) and 0 <= code < CODES for code in picked)
     if not known or kind not in ("u1", "u2") or not isinstance(name, str):
+        return None
+    n_cells = len(_stored(name, str(kind)))
+    if space["length"] not in (2 * n_cells, 3 * n_cells):
         return None
     names = value.get("names")
     texts = tuple(str(text)[:MAX_NAME] for text in names) if isinstance(names, list) else ()

@@ -1,5 +1,6 @@
 """A drop zone that sends a file straight to the server's disk, with progress and a way to cancel."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from ui.text import size
 
 HERE = Path(__file__).parent
 TOKEN = "upload-token"
+LONGEST_NAME = 255
 
 _component = st.components.v2.component(
     "driftscope.dropzone",
@@ -38,10 +40,11 @@ def show(*, key: str = "dropzone") -> Dropped | None:
     data = {"token": token, "limit": limit, "limitText": size(limit), "endings": list(files.ENDINGS)}
     answer = _component(key=key, data=data, on_sent_change=_nothing)
     sent = answer.get("sent")
-    if not sent:
+    if not isinstance(sent, Mapping):
         return None
     upload = files.REGISTER.take(str(sent.get("upload")), token)
-    return Dropped(str(sent.get("name") or "uploaded file"), upload.path, upload.n_bytes)
+    name = str(sent.get("name") or "uploaded file")[:LONGEST_NAME]
+    return Dropped(name, upload.path, upload.n_bytes)
 
 
 def _nothing() -> None:
