@@ -49,7 +49,7 @@ SAFE = {
     "server.fileWatcherType": "none",
     "server.runOnSave": False,
     "server.maxUploadSize": 50,
-    "server.maxMessageSize": 200,
+    "server.maxMessageSize": 50,
     "server.maxWidgetStateSize": 5,
     "server.disconnectedSessionTTL": 120,
     "server.showEmailPrompt": False,
