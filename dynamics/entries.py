@@ -238,8 +238,29 @@ ROOT = {
 }
 
 
+FOLDERS = {"layers", "obsm", "varm", "obsp", "uns", "raw"}
+TABLES = {"obsm", "varm"}
+"""Folders that are one table in files of anndata 0.6."""
+
+
 def left_aside(file: h5py.File) -> list[Finding]:
-    """A note on what the file holds beside the parts that are read."""
+    """Notes on what the file holds beside the parts that are read."""
+    arrays = [
+        warning(
+            "no-folder",
+            f"{quoted(name)} is a single array where a folder of named parts belongs; it was left out.",
+            "If you need it, give it a name of its own in the program that made the file and save it again.",
+        )
+        for name in sorted(FOLDERS & set(file))
+        if isinstance(file[name], h5py.Dataset)
+        and not is_null(file[name])
+        and not (name in TABLES and file[name].dtype.names)
+    ]
+    return [*arrays, *_unused(file)]
+
+
+def _unused(file: h5py.File) -> list[Finding]:
+    """A note on parts of unknown names."""
     others = [
         text(name)
         for name, element in file.items()

@@ -207,6 +207,23 @@ def empty_folders(file):
     return Truth(obs=days())
 
 
+@case("arrays where folders belong")
+def arrays_as_folders(file):
+    modern(file)
+    for name in ("layers", "obsm", "varm", "obsp", "uns"):
+        del file[name]
+        array(file, name, np.ones((N, 2)))
+    array(file, "raw", COUNTS)
+    return Truth(obs=days(), said=("no-folder",), without=("raw",))
+
+
+@case("categories alone among states are said")
+def categories_in_obsm(file):
+    modern(file)
+    categories(file["obsm"], "kinds", np.arange(N) % 2, ["a", "b"])
+    return Truth(obs=days(), said=("not-numbers",), without=("obsm/kinds",))
+
+
 @case("names in uns that mean something to browsers and terminals")
 def odd_names(file):
     modern(file)
