@@ -28,6 +28,8 @@ from dynamics.findings import Finding, note, quoted, warning
 
 UNS_LIMIT = 64 * 1024**2
 """Bytes of one `uns` entry above which it is left out."""
+TEXT_BYTES = 32
+"""Bytes that a text takes at least, however short."""
 PLAIN = {"", "dict", "array", "string-array", "string", "numeric-scalar", "bytes", "rec-array", "null"}
 """Kinds of elements that hold what they seem to hold."""
 
@@ -217,7 +219,11 @@ def _is_special(group: h5py.Group) -> bool:
 
 def _size(element: Any) -> int:
     if isinstance(element, h5py.Dataset):
-        return element.size * element.id.get_type().get_size() if element.shape is not None else 0
+        kind = element.id.get_type()
+        is_enum = isinstance(kind, h5py.h5t.TypeEnumID) and kind.dtype.kind != "b"
+        is_text = is_enum or isinstance(kind, h5py.h5t.TypeStringID)
+        width = max(kind.get_size(), TEXT_BYTES if is_text else 0)
+        return element.size * width if element.shape is not None else 0
     return sum(_size(child) for child in element.values()) if isinstance(element, h5py.Group) else 0
 
 
