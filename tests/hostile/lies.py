@@ -85,16 +85,15 @@ def without(name: str) -> Callable[[str], Change]:
 
 
 def half(name: str) -> Callable[[str], Change]:
-    """A part of which only the first block was written, as by a program that ended on the way."""
+    """A part of which only one block was written, as by a program that ended on the way."""
 
     def of(matrix: str) -> Change:
         def apply(file: h5py.File, folder: Path) -> None:
             values = file[f"{matrix}/{name}"][()]
             del file[f"{matrix}/{name}"]
-            made = file[matrix].create_dataset(name, values.shape, values.dtype, chunks=(16,), fillvalue=0)
-            made[:16] = values[:16]
-            if name == "indptr":
-                made[-16:] = values[-16:]
+            made = file[matrix].create_dataset(name, values.shape, values.dtype, chunks=(8,))
+            there = slice(-8, None) if name == "indptr" else slice(0, 8)
+            made[there] = values[there]
 
         return with_sparse(matrix, apply)
 
