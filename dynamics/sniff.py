@@ -54,8 +54,8 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"MZ\x90", f"a program. {OPEN}"),
     (
         b"BAM\x01",
-        "a BAM file of aligned reads. Count them per cell and gene (such as with STARsolo), and open the h5ad "
-        "made of that.",
+        "a BAM file of aligned reads. Count them per cell and gene (such as with STARsolo), and open the "
+        "h5ad made of that.",
     ),
     (b"\xff\xfe", f"a text in UTF-16. Save it as UTF-8 CSV, then in Python: {_CSV}."),
     (b"\xfe\xff", f"a text in UTF-16. Save it as UTF-8 CSV, then in Python: {_CSV}."),
