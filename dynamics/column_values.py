@@ -34,7 +34,7 @@ def read_column(element: h5py.Group | h5py.Dataset, notes: list[Finding]) -> Any
         ordered = yes(attribute(element, "ordered"))
         return categorical(element["codes"][()], levels, ordered=ordered, name=place(element), notes=notes)
     if {"values", "mask"} <= parts:
-        return _with_gaps(read_values(element["values"], notes), element["mask"][()])
+        return _with_gaps(read_values(element["values"], notes), read_values(element["mask"], []))
     raise Column(f"it is stored as {quoted(encoding(element) or 'a group')}, which is not a column")
 
 
@@ -91,9 +91,12 @@ def named_values(values: np.ndarray, names: Mapping[int, str]) -> Any:
     return pd.Categorical.from_codes(codes, [names[number] for number in numbers])
 
 
-def _with_gaps(values: Any, mask: np.ndarray) -> Any:
-    """Values, some of which are missing."""
-    mask = np.asarray(mask).astype(bool)
+def _with_gaps(values: Any, mask: Any) -> Any:
+    """Values, some of which are missing: where `mask` says yes, or 1."""
+    mask = np.asarray(mask)
+    if mask.dtype.kind not in "biuf" or not np.isin(mask, (0, 1)).all():
+        raise Column("it does not say by yes and no which of its values are missing")
+    mask = mask.astype(bool)
     if mask.shape != np.shape(values):
         raise Column(f"it has {np.size(values):,} values but says for {mask.size:,} whether they are missing")
     if not isinstance(values, np.ndarray):

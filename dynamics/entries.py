@@ -28,6 +28,8 @@ from dynamics.findings import Finding, note, quoted, warning
 
 UNS_LIMIT = 64 * 1024**2
 """Bytes of one `uns` entry above which it is left out."""
+TEXT_BYTES = 32
+"""Bytes that a text takes at least, however short."""
 PLAIN = {"", "dict", "array", "string-array", "string", "numeric-scalar", "bytes", "rec-array", "null"}
 """Kinds of elements that hold what they seem to hold."""
 
@@ -217,7 +219,11 @@ def _is_special(group: h5py.Group) -> bool:
 
 def _size(element: Any) -> int:
     if isinstance(element, h5py.Dataset):
-        return element.size * element.id.get_type().get_size() if element.shape is not None else 0
+        kind = element.id.get_type()
+        is_enum = isinstance(kind, h5py.h5t.TypeEnumID) and kind.dtype.kind != "b"
+        is_text = is_enum or isinstance(kind, h5py.h5t.TypeStringID)
+        width = max(kind.get_size(), TEXT_BYTES if is_text else 0)
+        return element.size * width if element.shape is not None else 0
     return sum(_size(child) for child in element.values()) if isinstance(element, h5py.Group) else 0
 
 
@@ -238,8 +244,29 @@ ROOT = {
 }
 
 
+FOLDERS = {"layers", "obsm", "varm", "obsp", "uns", "raw"}
+TABLES = {"obsm", "varm"}
+"""Folders that are one table in files of anndata 0.6."""
+
+
 def left_aside(file: h5py.File) -> list[Finding]:
-    """A note on what the file holds beside the parts that are read."""
+    """Notes on what the file holds beside the parts that are read."""
+    arrays = [
+        warning(
+            "no-folder",
+            f"{quoted(name)} is a single array where a folder of named parts belongs; it was left out.",
+            "If you need it, give it a name of its own in the program that made the file and save it again.",
+        )
+        for name in sorted(FOLDERS & set(file))
+        if isinstance(file[name], h5py.Dataset)
+        and not is_null(file[name])
+        and not (name in TABLES and file[name].dtype.names)
+    ]
+    return [*arrays, *_unused(file)]
+
+
+def _unused(file: h5py.File) -> list[Finding]:
+    """A note on parts of unknown names."""
     others = [
         text(name)
         for name, element in file.items()

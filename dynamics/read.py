@@ -189,6 +189,9 @@ def _matching(
                 message = f"{group}[{quoted(name)}] holds complex numbers: it is kept but not used."
                 notes.append(note("complex-numbers", message))
             yield name, _aligned(values, names, f"{group}[{quoted(name)}]", notes)
+        else:
+            message = f"{group}[{quoted(name)}] holds categories or gaps, not numbers alone; it was left out."
+            notes.append(note("not-numbers", message))
 
 
 def _aligned(values: Any, names: pd.Index, name: str, notes: list[Finding]) -> Any:

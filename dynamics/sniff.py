@@ -16,7 +16,7 @@ TAR_MARK = slice(257, 262)
 SAVE = 'adata.write_h5ad("data.h5ad")'
 OPEN = "Open the .h5ad file that holds the cells."
 _IMAGE = f"an image. {OPEN}"
-_R = 'In R: anndataR::write_h5ad(readRDS("FILE"), "data.h5ad").'
+_R = 'Convert it first. In R: anndataR::write_h5ad(readRDS("FILE"), "data.h5ad").'
 _CSV = f'adata = anndata.AnnData(pandas.read_csv("FILE", index_col=0)); {SAVE}'
 
 _PICKLE = "a Python pickle. It can run code when opened, so it is not opened here; save the data as h5ad."
@@ -27,8 +27,8 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\x28\xb5\x2f\xfd", "a zstd-compressed file. Unpack it (unzstd FILE) and open what comes out."),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive. Unpack it and open the .h5ad file inside."),
     (b"Rar!", "a rar archive. Unpack it and open the .h5ad file inside."),
-    (b"RDX", 'an R data file. In R, load it, then: anndataR::write_h5ad(object, "data.h5ad").'),
-    (b"RDA", 'an R data file. In R, load it, then: anndataR::write_h5ad(object, "data.h5ad").'),
+    (b"RDX", 'an R data file. Load it in R and save it as h5ad: anndataR::write_h5ad(object, "data.h5ad").'),
+    (b"RDA", 'an R data file. Load it in R and save it as h5ad: anndataR::write_h5ad(object, "data.h5ad").'),
     (b"X\n\x00\x00", f"an R object (.rds). {_R}"),
     (b"A\n2\n", f"an R object (.rds). {_R}"),
     (b"A\n3\n", f"an R object (.rds). {_R}"),
@@ -54,7 +54,8 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"MZ\x90", f"a program. {OPEN}"),
     (
         b"BAM\x01",
-        "a BAM file of aligned reads. Count its reads per cell and gene first (such as with STARsolo).",
+        "a BAM file of aligned reads. Count them per cell and gene (such as with STARsolo), and open the "
+        "h5ad made of that.",
     ),
     (b"\xff\xfe", f"a text in UTF-16. Save it as UTF-8 CSV, then in Python: {_CSV}."),
     (b"\xfe\xff", f"a text in UTF-16. Save it as UTF-8 CSV, then in Python: {_CSV}."),
@@ -152,7 +153,7 @@ def _outline(path: Path) -> str:
     """
     try:
         with h5py.File(path, "r", locking=False) as file:
-            names = set(file)
+            names = {name if isinstance(name, str) else name.decode("utf-8", "replace") for name in file}
             is_h5ad = (
                 "obs" in names and "mod" not in names and ("X" in names or not {"data", "dimR"} <= names)
             )
@@ -170,7 +171,7 @@ def _outline(path: Path) -> str:
 
 def _below(file: h5py.File, names: set[str]) -> dict[str, set[str]]:
     """Names one level below the root, without following a link to elsewhere."""
-    kinds = {name: file.get(name, getlink=True) for name in sorted(names)[:50]}
+    kinds = {name: file.get(name, getlink=True, default=None) for name in sorted(names)[:50]}
     plain = [name for name, link in kinds.items() if isinstance(link, h5py.HardLink)]
     groups = [name for name in plain if file.get(name, getclass=True) is h5py.Group]
     return {name: _first_names(file[name]) for name in groups}
@@ -310,7 +311,10 @@ def _text_or_unknown(head: bytes) -> str:
             "This is a MatrixMarket matrix (.mtx), not an h5ad file. In Python, with its genes and barcodes "
             f'beside it: adata = scanpy.read_10x_mtx("FOLDER"); {SAVE}.',
         ),
-        (r"@\S+.*\n[ACGTN]+\r?\n\+", "This is a FASTQ file of reads. Count them per cell and gene first."),
+        (
+            r"@\S+.*\n[ACGTN]+\r?\n\+",
+            "This is a FASTQ file of reads. Count them per cell and gene, and open the h5ad made of that.",
+        ),
         (r"[\[{]", f"This is a JSON text, not an h5ad file. {OPEN}"),
         (r"c(copy_reg|numpy|builtins|__builtin__)", f"This is {_PICKLE}"),
     ):

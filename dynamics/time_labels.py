@@ -44,10 +44,12 @@ EMBRYONIC = {"e", "ed", "embryonic", "embryo", "embryonicday"}
 POSTNATAL = {"p", "pd", "pn", "pnd", "postnatal", "postnatalday"}
 _POST = re.compile(r"[hdw]p[a-z]{1,2}")
 
+LONGEST = 64
+"""Letters of a label that is nothing but a time; in longer ones it is looked for."""
 _NUMBER = r"\d+(?:\.\d+)?"
 _LABEL = re.compile(
     rf"(?P<open>>=?|<=?|≥|≤|more than|less than|over|under|after|before)?\s*"
-    rf"(?P<prefix>[a-z][a-z. ]*?)?[\s.:#=+]*(?P<dash>-)?\s*(?P<low>{_NUMBER})\s*(?P<unit>[a-z]+?)??"
+    rf"(?P<prefix>[a-z]+(?:[. ]+[a-z]+)*)?[\s.:#=+]*(?P<dash>-)?\s*(?P<low>{_NUMBER})\s*(?P<unit>[a-z]+?)??"
     rf"(?:\s*(?:-|to|\.\.)\s*(?:[a-z]+)?\s*(?P<high>{_NUMBER}))?\s*(?P<suffix>[a-z]+)?\s*(?P<plus>\+)?"
     rf"(?P<tail>[\s-]*(?:post|after|of|in|old|p\.)[a-z\s.-]*)?"
 )
@@ -137,7 +139,7 @@ def parse_label(label: str) -> TimeLabel | None:
 
 
 def _parse_words(text: str) -> TimeLabel | None:
-    match = _LABEL.fullmatch(text)
+    match = _LABEL.fullmatch(text) if len(text) <= LONGEST else None  # steps grow with the cube of it
     if match is None:
         return None
     word = (match["prefix"] or "").strip(" .").replace(" day", "day")

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from dynamics.errors import TimeError
-from dynamics.time_dates import days_from_first, one_kind_of_comma
+from dynamics.time_dates import days_from_first, one_kind_of_comma, points_for_underscores
 from dynamics.time_labels import TimeLabel, clean, days_in, is_missing, parse_label, unit_of
 
 LATEST, NEAREST = 1e15, 1e-12
@@ -219,7 +219,7 @@ def _values_of(labels: list[str], *, ordered: bool, column: pd.Series) -> tuple[
     if days is not None:
         return days, "day", ["dates were counted in days from the first one"]
     notes: list[str] = []
-    plain = one_kind_of_comma(labels, notes)
+    plain = points_for_underscores(one_kind_of_comma(labels, notes), notes)
     parsed = [None if label in ("True", "False") else parse_label(label) for label in plain]
     parsed = _consistent(parsed, notes)
     n_read = sum(label is not None for label in parsed)

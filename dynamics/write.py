@@ -103,8 +103,23 @@ def _writable_column(column: pd.Series) -> Any:
 
 
 def _write_uns(group: h5py.Group, entries: Mapping[str, Any]) -> None:
+    """Entries one by one, so that one that h5ad cannot hold costs only itself."""
     for name, value in entries.items():
+        if isinstance(value, Mapping):
+            _write_uns(_group(group, str(name)), value)
+            continue
         try:
-            write_elem(group, str(name), _writable(value) if isinstance(value, pd.DataFrame) else value)
+            _write_entry(group, str(name), value)
         except (*READ_ERRORS, IORegistryError, NotImplementedError):
             group.pop(str(name), None)
+
+
+def _write_entry(group: h5py.Group, name: str, value: Any) -> None:
+    if isinstance(value, np.ndarray) and value.dtype == object and pd.isna(value).any():
+        place = group.create_group(name)
+        place.attrs.update({"encoding-type": "nullable-string-array", "encoding-version": "0.1.0"})
+        gaps = pd.isna(value)
+        write_elem(place, "values", np.where(gaps, "", value))
+        write_elem(place, "mask", gaps)
+        return
+    write_elem(group, name, _writable(value) if isinstance(value, pd.DataFrame) else value)

@@ -233,6 +233,14 @@ def n_text_bytes(values: np.ndarray) -> int:
     return sum(one.nbytes if isinstance(one, np.ndarray) else len(one or b"") for one in values.ravel())
 
 
+def _is_written(dataset: h5d.DatasetID) -> bool:
+    """Whether every value of an array was written, so that none of them is a filler."""
+    layout = dataset.get_create_plist()
+    if layout.get_layout() != h5d.CHUNKED:
+        return layout.get_layout() == h5d.COMPACT or dataset.get_storage_size() > 0
+    return dataset.get_num_chunks() >= kinds.n_chunks(dataset, layout.get_chunk())
+
+
 def _is_filled(layout: h5py.h5p.PropDCID) -> bool:
     """Whether values that were never written read as a known filler and not as whatever lies in memory."""
     is_known = layout.fill_value_defined() != h5d.FILL_VALUE_UNDEFINED
@@ -280,6 +288,9 @@ class Matrix:
         """Raise FileError where the index arrays are not what they claim to be."""
         for part in ("data", "indices", "indptr"):
             self._check_part(part)
+        for part in ("data", "indices", "indptr") if self.group["indices"].shape[0] else ():
+            if not _is_written(self.group[part].id):  # the filler would be taken for positions
+                self._refuse(f"has a part {part} that was never written in full")
         if not {"shape", "h5sparse_shape"} & set(self.group.attrs):
             return  # the tables of cells and genes tell it; whoever reads it looks at every position
         major, minor = self._shape()

@@ -94,6 +94,8 @@ class _Seen:
 
     n_bytes: int
     """Bytes of the file."""
+    pointer: int = kinds.POINTER
+    """Bytes of the place of a text of any length."""
     at: str = "/"
     addresses: set[int] = field(default_factory=set)
     groups: set[int] = field(default_factory=set)
@@ -137,6 +139,7 @@ def check(
     seen = _Seen(Path(path).stat().st_size)
     try:
         with h5py.File(path, "r", locking=False) as file:
+            seen.pointer = 8 + file.id.get_create_plist().get_sizes()[0]
             seen.groups.add(_address(h5o.get_info(file.id)))
             _group(file.id, "/", limits=limits, seen=seen, depth=0)
             _totals(seen, limits)
@@ -271,7 +274,7 @@ def _dataset(dataset: h5d.DatasetID, name: str, *, limits: Limits, seen: _Seen, 
         most = max(limits.blocks, seen.n_bytes // 8)  # each has an entry in an index
         check_blocks(dataset, name, size=size, largest=limits.chunk, most=most)
     count, stored = kinds.count(dataset.get_space()), dataset.get_storage_size()
-    declared = count * kinds.stored_size(kind)
+    declared = count * kinds.stored_size(kind, seen.pointer)
     is_whole = layout.get_layout() != h5d.CHUNKED and stored
     if (declared > limits.small and declared > limits.unpacking * stored) or (is_whole and declared > stored):
         raise FileError(
@@ -288,7 +291,7 @@ def _dataset(dataset: h5d.DatasetID, name: str, *, limits: Limits, seen: _Seen, 
         outline.repeated += declared
     if outline.repeated > limits.small:
         raise FileError(f"{quoted(name)} is one of many names for the same array. {ORIGIN}")
-    if outline.texts > limits.texts and outline.texts * kinds.POINTER > seen.n_bytes:
+    if outline.texts > limits.texts and outline.texts * seen.pointer > seen.n_bytes:
         raise FileError(
             f"{quoted(name)} claims more texts or lists than fit into a file of {in_words(seen.n_bytes)}. "
             f"{ORIGIN}"

@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
+from dynamics.disk import move
 from dynamics.errors import DynamicsError, FileError, Stopped
 from dynamics.field import Progress, no_progress
 from dynamics.inspect import inspect
@@ -87,8 +88,22 @@ def ingest(
         `progress` returned False.
     """
     target = Path(target).resolve()
-    memory_gb, seconds = _allowed(Path(source), memory_gb, seconds)
-    order = {"source": str(Path(source).resolve()), "target": str(target)}
+    made = target.with_name(f".{target.name}.made")  # what a child leaves that says nothing of it is no copy
+    try:
+        report = _told(Path(source), made, memory_gb=memory_gb, seconds=seconds, progress=progress)
+        move(made, target)
+    finally:
+        for left in (made, *target.parent.glob(f".{made.name}.*.tmp")):
+            left.unlink(missing_ok=True)
+    return report
+
+
+def _told(
+    source: Path, made: Path, *, memory_gb: float | None, seconds: float | None, progress: Progress
+) -> dict[str, Any]:
+    """The report of a child that has read the file and written a copy."""
+    memory_gb, seconds = _allowed(source, memory_gb, seconds)
+    order = {"source": str(source.resolve()), "target": str(made)}
     order |= {"memory": int(memory_gb * 1e9), "seconds": int(seconds) + 1}
     child = nursery().begin(order)
     lines: queue.Queue[bytes | None] = queue.Queue()
@@ -102,8 +117,6 @@ def ingest(
         child.end()
         pump.join()
         errors = child.close()
-        for left in target.parent.glob(f".{target.name}.*.tmp"):
-            left.unlink()
     if "report" in answer:
         return answers.report(answer["report"])
     if "error" in answer:
@@ -176,15 +189,15 @@ def _why(answer: dict[str, Any], code: int | None, memory_gb: float, seconds: fl
             f"Reading the file took longer than {seconds:.3g} seconds and was ended. Leave out layers and "
             "graphs that are not needed, or use fewer genes, and save it again; or allow more time."
         )
-    if "memory" in answer or code == -signal.SIGKILL:
-        return (
-            f"The file needs more than {memory_gb:.2g} GB of memory to open. Leave out layers and graphs "
-            "that are not needed, keep X sparse, or use fewer cells, and save it again; or allow more memory."
-        )
     if "long" in answer:
         return (
             "The file holds more names and notes than can be shown. Leave out tables and entries of uns that "
             "are not needed, and save it again."
+        )
+    if "memory" in answer or code == -signal.SIGKILL:
+        return (
+            f"The file needs more than {memory_gb:.2g} GB of memory to open. Leave out layers and graphs "
+            "that are not needed, keep X sparse, or use fewer cells, and save it again; or allow more memory."
         )
     if code is LEFT:
         return (

@@ -80,6 +80,14 @@ def test_other_hdf5_files(tmp_path, groups, words):
     assert words in refusal(tmp_path / "a.h5")
 
 
+def test_names_that_are_no_utf8_do_not_look_like_damage(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        h5py.h5g.create(file.id, "größe".encode("latin-1"))
+    said = refusal(tmp_path / "a.h5")
+    assert "no table of cells" in said
+    assert said.isprintable()
+
+
 def test_an_h5ad_is_an_h5ad(tmp_path):
     with h5py.File(tmp_path / "a.h5ad", "w", userblock_size=512) as file:
         file.create_group("obs")

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dynamics.errors import TimeError
+from dynamics.time_labels import parse_label
 from dynamics.times import parse_times, read_labels, unit_hint
 
 
@@ -191,6 +192,16 @@ def test_any_numbers_come_out_sorted_whatever_the_order_of_cells(values, random)
 def test_a_way_of_writing_does_not_change_the_numbers(values, form):
     axis, index = parse_times(pd.Series([form.format(v) for v in values], name="x"))
     np.testing.assert_allclose(axis.values[index], values)
+
+
+@pytest.mark.parametrize("label", ["a" + ". " * 50_000 + "of" * 50_000 + "!", "1" + "of" * 50_000 + "!"])
+def test_a_label_made_to_be_slow_is_no_time(label):
+    assert parse_label(label) is None  # hours, where every way to read it is tried
+
+
+def test_the_time_in_a_sentence_is_looked_for():
+    found = parse_label("taken at day 5 after induction of the culture in the incubator of the old building")
+    assert (found.low, found.unit, found.inside) == (5, "day", True)
 
 
 @settings(deadline=None, max_examples=200)

@@ -113,7 +113,7 @@ def gaps(group: h5py.Group, name: str, values: Any, mask: Any, kind: str) -> h5p
     """A column with missing values."""
     place = mark(group.create_group(name), kind, "0.1.0")
     array(place, "values", values)
-    array(place, "mask", np.asarray(mask, dtype=bool))
+    array(place, "mask", mask)
     return place
 
 

@@ -190,6 +190,24 @@ def huge_uns(file):
     return Truth(obs=days(), without=("uns/x",), said=("large-uns",))
 
 
+@case("uns: very many short texts")
+def many_texts(file):
+    modern(file)
+    for name, kind in (("texts", "S1"), ("kinds", h5py.enum_dtype({"a": 0, "b": 1}, "u1"))):
+        file["uns"].create_dataset(name, (2_200_000,), kind, chunks=(550_000,), compression="lzf")[:] = 1
+    file["uns"].create_dataset("flags", data=np.ones(2_200_000, bool), compression="lzf")
+    return Truth(obs=days(), without=("uns/texts", "uns/kinds"), said=("large-uns",))
+
+
+@case("uns: texts with gaps beside others")
+def texts_with_gaps(file):
+    modern(file)
+    tree = folder(file["uns"], "tree")
+    array(tree, "good", np.arange(3))
+    gaps(tree, "texts", np.array(["a", "b"]), [False, True], "nullable-string-array")
+    return Truth(obs=days(), uns={"tree": {"good": [0, 1, 2], "texts": ["a", None]}})
+
+
 @case("uns is missing, as are all folders")
 def nothing_but_needed(file):
     modern(file)
@@ -205,6 +223,23 @@ def empty_folders(file):
         del file[name]
         mark(file.create_dataset(name, data=h5py.Empty("f4")), "null", "0.1.0")
     return Truth(obs=days())
+
+
+@case("arrays where folders belong")
+def arrays_as_folders(file):
+    modern(file)
+    for name in ("layers", "obsm", "varm", "obsp", "uns"):
+        del file[name]
+        array(file, name, np.ones((N, 2)))
+    array(file, "raw", COUNTS)
+    return Truth(obs=days(), said=("no-folder",), without=("raw",))
+
+
+@case("categories alone among states are said")
+def categories_in_obsm(file):
+    modern(file)
+    categories(file["obsm"], "kinds", np.arange(N) % 2, ["a", "b"])
+    return Truth(obs=days(), said=("not-numbers",), without=("obsm/kinds",))
 
 
 @case("names in uns that mean something to browsers and terminals")

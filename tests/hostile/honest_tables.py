@@ -167,6 +167,8 @@ SPOILT = {
     "fractional codes": lambda obs: categories(obs, "x", K * 0.01, WORDS),
     "too few codes": lambda obs: categories(obs, "x", [0, 1], WORDS),
     "too short a mask": lambda obs: gaps(obs, "x", K, MASK[:-1], "nullable-integer"),
+    "a mask of words": lambda obs: gaps(obs, "x", K, np.full(N, b"FALSE"), "nullable-integer"),
+    "a mask of other numbers": lambda obs: gaps(obs, "x", K, K % 3, "nullable-integer"),
     "bytes without meaning": lambda obs: obs.create_dataset("x", data=np.zeros(N, dtype="V3")),
 }
 for _name, _put in SPOILT.items():

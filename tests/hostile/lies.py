@@ -84,6 +84,22 @@ def without(name: str) -> Callable[[str], Change]:
     return lambda matrix: with_sparse(matrix, lambda file, folder: file[matrix].pop(name))
 
 
+def half(name: str) -> Callable[[str], Change]:
+    """A part of which only one block was written, as by a program that ended on the way."""
+
+    def of(matrix: str) -> Change:
+        def apply(file: h5py.File, folder: Path) -> None:
+            values = file[f"{matrix}/{name}"][()]
+            del file[f"{matrix}/{name}"]
+            made = file[matrix].create_dataset(name, values.shape, values.dtype, chunks=(8,))
+            there = slice(-8, None) if name == "indptr" else slice(0, 8)
+            made[there] = values[there]
+
+        return with_sparse(matrix, apply)
+
+    return of
+
+
 def _other_format(attributes: h5py.AttributeManager) -> str:
     return "csc_matrix" if attributes["encoding-type"] == "csr_matrix" else "csr_matrix"
 
@@ -142,6 +158,9 @@ SPARSE: dict[str, Callable[[str], Change]] = {
     "texts as values": part("data", lambda v, m: np.array([b"x"] * len(v))),
     "records as values": part("data", lambda v, m: np.zeros(len(v), [("a", "f4"), ("b", "f4")])),
     "values in a table": part("data", lambda v, m: np.stack([v, v], axis=1)),
+    "indptr written in part": half("indptr"),
+    "indices written in part": half("indices"),
+    "data written in part": half("data"),
     "no indptr": without("indptr"),
     "no indices": without("indices"),
     "no data": without("data"),

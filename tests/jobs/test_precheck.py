@@ -74,6 +74,14 @@ def test_wide_records_of_anndata_0_6_pass(tmp_path):
     check(path)
 
 
+def test_short_addresses_make_short_pointers(tmp_path):
+    settings = h5py.h5p.create(h5py.h5p.FILE_CREATE)
+    settings.set_sizes(4, 4)
+    with h5py.File(h5py.h5f.create(bytes(tmp_path / "a.h5ad"), fcpl=settings)) as file:
+        file["obs/_index"] = np.array(["a", "b"] * 50, dtype=object)
+    assert check(tmp_path / "a.h5ad") == {}
+
+
 def test_limits_can_be_set(tmp_path):
     path = honest(tmp_path / "a.h5ad")
     assert "more than 3 elements" in refusal(path, objects=3)

@@ -68,6 +68,20 @@ def test_hostile_files_are_refused_and_leave_nothing(tmp_path, name):
     assert list((tmp_path / "set").iterdir()) == []
 
 
+def test_a_file_whose_report_is_too_long_is_refused_and_leaves_nothing(tmp_path):
+    def long(file, folder):
+        del file["obs/day"]
+        file["obs/day"] = np.array(
+            [f"day {k % 2} {'x' * 5_000_000}" if k < 2 else "day 2" for k in range(N)], object
+        )
+
+    source = edited(long)(tmp_path)
+    (tmp_path / "set").mkdir()
+    with pytest.raises(FileError, match="more names and notes than can be shown"):
+        ingest(source, tmp_path / "set" / "clean.h5ad")
+    assert list((tmp_path / "set").iterdir()) == []
+
+
 def test_other_kinds_of_files_are_named(tmp_path):
     (tmp_path / "a.h5ad").write_bytes(b"cell,gene\nc1,3\n")
     with pytest.raises(FileError, match="comma-separated"):
