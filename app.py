@@ -93,6 +93,7 @@ async def lifespan(app: st.App) -> AsyncIterator[dict[str, object]]:
         refuse(why)
     # Both take seconds, once, at the start, so that no click has to wait for them.
     await asyncio.gather(asyncio.to_thread(wait_for_workers, jobs), asyncio.to_thread(warm))
+    memory.settle()
     LOG.info("Data sets, models and jobs are kept in %s", home)
     sweeping = asyncio.create_task(sweep_for_ever(home))
     yield {"home": home}

@@ -65,7 +65,8 @@ class Visitor:
         socket.send(message.SerializeToString())
         while True:
             answer = ForwardMsg.FromString(socket.recv(timeout=PATIENCE_S))
-            if answer.WhichOneof("type") == "script_finished":
+            early = answer.script_finished == ForwardMsg.FINISHED_EARLY_FOR_RERUN  # the whole run follows
+            if answer.WhichOneof("type") == "script_finished" and not early:
                 return
 
 
@@ -174,7 +175,7 @@ def _lines(outcomes: list[judging.Outcome], seconds: np.ndarray, grown: float, w
         f"slowest {max(one.seconds for one in outcomes):.1f} s.",
         "",
         f"The same server process throughout, {grown:+.0f} MB. A second session asked for its page "
-        f"{len(seconds)} times: median {np.median(seconds):.2f} s, p95 {np.quantile(seconds, 0.95):.2f} s, "
+        f"{len(seconds)} times: median {np.median(seconds):.3f} s, p95 {np.quantile(seconds, 0.95):.3f} s, "
         f"slowest {seconds.max():.2f} s, {late} over {WITHIN_S:g} s.",
         "",
         f"{len(wrong)} promises broken.",
