@@ -9,6 +9,9 @@ from jobs import memory, worker
 from jobs.recovery import GO_ON
 
 ANSWER_S = 5.0
+"""Seconds in which a worker is to hand over the last words of a job that is over."""
+STOPPED_S = 0.5
+"""The same for a job that was told to stop: whoever waits for that does not need its last words."""
 
 
 @dataclass
@@ -58,8 +61,10 @@ def outcome(job: Running, *, limit_gb: float | None) -> dict:
     if failure is not None:
         return worker.unexpected(failure)
     try:
-        return job.future.result(timeout=ANSWER_S)
+        return job.future.result(timeout=ANSWER_S if job.stop_by is None else STOPPED_S)
     except (distributed.CancelledError, distributed.TimeoutError, OSError):
+        if (result := worker.read_result(job.folder)) is not None:
+            return {"outcome": "done", "result": result}
         return {"outcome": "interrupted", "error": "The connection to the worker was lost." + GO_ON}
 
 
