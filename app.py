@@ -86,6 +86,7 @@ async def lifespan(app: st.App) -> AsyncIterator[dict[str, object]]:
     """Find or start the job service, look after it while the server runs, leave it its jobs at the end."""
     os.umask(0o077)  # the list of jobs, the logs and the secret are for the server's account only
     logbook.begin()
+    errors.begin()
     memory.tidy()
     try:
         home, presence, jobs = await prepare()

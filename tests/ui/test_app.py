@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import logging
 import os
 import signal
 import socket
@@ -15,8 +16,10 @@ import pytest
 from streamlit import config
 from streamlit.testing.v1 import AppTest
 
+from dynamics.errors import DataError
 from jobs import client
 from tests.hostile.names import plain
+from ui import errors
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -105,6 +108,26 @@ def test_what_nobody_expected_gets_a_number_and_its_story_in_the_log(caplog):
     number = box.value.split("(error ")[1][:4]
     assert f"Error {number}" in caplog.text
     assert "secret /home/me/data" in caplog.text
+
+
+def test_what_is_told_is_no_story_in_the_log(caplog):
+    told, bug = DataError("No times."), ValueError("a bug")
+    streamlits = logging.getLogger(errors.STREAMLITS)
+    errors.begin()
+    try:
+        for error in (told, bug):
+            streamlits.error("Uncaught app execution", exc_info=error)
+    finally:
+        streamlits.removeFilter(errors.has_a_story)
+    assert [record.exc_info[1] for record in caplog.records] == [bug]
+
+
+def test_a_flood_of_what_is_told_is_counted_and_not_written():
+    now = 0.0
+    few = errors.Few(3, lambda: now)
+    assert [few.next() for _ in range(1000)] == [0, 0, 0, *997 * [None]]
+    now = errors.MINUTE_S
+    assert [few.next() for _ in range(4)] == [997, 0, 0, None]
 
 
 def test_pages_compute_on_one_thread_so_that_sessions_do_not_wait_for_each_other():
