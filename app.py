@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from jobs import client, expiry, workspace
+from jobs import client, expiry, quotas, workspace
 from ui import counters, door, downloads, errors, files, keys, logbook, memory
 from ui.cellmap import buffers
 
@@ -73,6 +73,7 @@ async def prepare() -> tuple[Path, client.Presence, client.Jobs]:
     keys.check_sign_in(str(st.get_option("server.address")))
     counters.take_token()
     if keys.shared():
+        quotas.from_environment()
         keys.current()  # makes the secret, or says what is wrong with it, before anybody comes in
     downloads.watch()
     files.ENDING.begin()
