@@ -4,8 +4,6 @@ import asyncio
 
 import pytest
 
-from dynamics.errors import JobError
-from jobs import quotas
 from tests.serving import awaited
 from tests.ui.test_who_signs_in import connection
 from ui import door, keys, tabs
@@ -87,9 +85,3 @@ def test_who_has_a_server_alone_is_not_counted(shared, monkeypatch):
         await visit.close()
 
     awaited(go())
-
-
-def test_a_limit_that_is_no_number_is_said(monkeypatch):
-    monkeypatch.setenv("DRIFTSCOPE_TABS", "many")
-    with pytest.raises(JobError, match="DRIFTSCOPE_TABS='many' is not a number"):
-        quotas.from_environment()
