@@ -22,7 +22,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from jobs import client, expiry, quotas, workspace
-from ui import counters, door, downloads, errors, files, keys, logbook, memory
+from ui import counters, door, downloads, errors, files, keys, logbook, memory, sign_in
 from ui.cellmap import buffers
 
 HEAVY = ("ui.roles", "ui.preparing", "ui.preview", "models.checkpoint", "ui.flowing", "ui.following")
@@ -75,6 +75,7 @@ async def prepare() -> tuple[Path, client.Presence, client.Jobs]:
     if keys.shared():
         quotas.from_environment()
         keys.current()  # makes the secret, or says what is wrong with it, before anybody comes in
+        sign_in.LEFT.keep(home / sign_in.FILE)
     downloads.watch()
     files.ENDING.begin()
     files.sweep()

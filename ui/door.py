@@ -160,8 +160,9 @@ def _noted(connection: HTTPConnection) -> Scope:
     if not keys.shared():
         return scope
     if scope["type"] == "http":
-        if connection.url.path.endswith(SIGN_OUT) and (seat := keys.asker(connection)):
-            sign_in.LEFT.note(seat)
+        seat = keys.asker(connection) if connection.url.path.endswith(SIGN_OUT) else None
+        if seat and sign_in.of_cookies(connection.cookies):
+            sign_in.LEFT.note(seat, sign_in.signed(connection.cookies)[0])
         return scope
     asked = [word.strip() for word in connection.headers.get(PROTOCOL, "").split(",")]
     if len(asked) < 3 or identity.may_go_on(asked[2], keys.asker(connection)):
