@@ -17,6 +17,9 @@ LOG = logging.getLogger("driftscope")
 TOLD = (DynamicsError, OSError)
 """What is told in its own words to whoever starts the server."""
 STREAMLITS = "streamlit.error_util"  # its log, which has the story of every error that stops a page
+UVICORNS = "uvicorn.error"
+ANSWERED = "ASGI callable returned without completing handshake."
+"""What uvicorn calls an error whenever a socket is answered with a refusal in words."""
 MINUTE_S = 60.0
 
 
@@ -43,13 +46,15 @@ STOPPED = Few()
 
 
 def begin() -> None:
-    """Keep the story of what is told in its own words out of Streamlit's log."""
-    logging.getLogger(STREAMLITS).addFilter(has_a_story)
+    """Keep out of the logs of others what is told to the user in its own words, however often."""
+    for name in (STREAMLITS, UVICORNS):
+        logging.getLogger(name).addFilter(has_a_story)
 
 
 def has_a_story(record: logging.LogRecord) -> bool:
-    """Tell whether a line of the log is not about an error that speaks for itself."""
-    return not (record.exc_info and isinstance(record.exc_info[1], DynamicsError))
+    """Tell whether a line of the log is not about an error that speaks for itself, or a refusal."""
+    told = record.exc_info and isinstance(record.exc_info[1], DynamicsError)
+    return not told and record.msg != ANSWERED
 
 
 def show(error: Exception) -> bool:

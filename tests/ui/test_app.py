@@ -112,14 +112,18 @@ def test_what_nobody_expected_gets_a_number_and_its_story_in_the_log(caplog):
 
 def test_what_is_told_is_no_story_in_the_log(caplog):
     told, bug = DataError("No times."), ValueError("a bug")
-    streamlits = logging.getLogger(errors.STREAMLITS)
+    streamlits, uvicorns = (logging.getLogger(name) for name in (errors.STREAMLITS, errors.UVICORNS))
     errors.begin()
     try:
         for error in (told, bug):
             streamlits.error("Uncaught app execution", exc_info=error)
+        for words in (errors.ANSWERED, "another"):
+            uvicorns.error(words)
     finally:
-        streamlits.removeFilter(errors.has_a_story)
-    assert [record.exc_info[1] for record in caplog.records] == [bug]
+        for log in (streamlits, uvicorns):
+            log.removeFilter(errors.has_a_story)
+    assert [record.exc_info and record.exc_info[1] for record in caplog.records] == [bug, None]
+    assert caplog.records[1].getMessage() == "another"
 
 
 def test_a_flood_of_what_is_told_is_counted_and_not_written():
