@@ -106,10 +106,12 @@ async def lifespan(app: st.App) -> AsyncIterator[dict[str, object]]:
 
 def health(request: Request) -> JSONResponse:
     """Say that the server is there, and how its job service is; 503 where its disk or journal fails."""
+    home = workspace.default_home().absolute()
     try:
-        service = client.Jobs(workspace.default_home()).service()
+        service = client.Jobs(home).service()
+        quotas.check_disk(home)
     except errors.TOLD as why:
-        LOG.error("The journal does not answer: %s", why)
+        LOG.error("The journal or the disk fails: %s", why)
         return JSONResponse({"ok": False, "jobs": None}, status_code=503)
     return JSONResponse({"ok": True, "jobs": {"alive": service.alive, "warm": service.warm}})
 

@@ -216,3 +216,14 @@ def test_the_upload_route_stands_and_wants_a_token(server):
 
 def test_the_map_can_load_its_code(server):
     assert get(server[0], "/api/map/array/unknown")[0] == 404
+
+
+def test_a_disk_without_room_is_no_health(tmp_path, monkeypatch):
+    import app
+
+    monkeypatch.setenv("DRIFTSCOPE_HOME", str(tmp_path))
+    assert app.health(None).status_code == 200
+    monkeypatch.setattr("jobs.quotas.ROOM_MB", 10**12)
+    answer = app.health(None)
+    assert answer.status_code == 503
+    assert json.loads(answer.body) == {"ok": False, "jobs": None}
