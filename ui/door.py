@@ -107,10 +107,15 @@ class Door:
             heard = sayings.heard(receive) if scope["type"] == "websocket" else receive
             with downloads.sending(connection), _counted(connection):
                 await self.app(_noted(connection), heard, _dressed(connection, send))
-        elif scope["type"] == "http" or DENIAL in scope.get("extensions", {}):
+        elif scope["type"] == "http" or _says_why(scope, refusal):
             await refusal(scope, receive, _dressed(connection, send))
         else:
             await send({"type": "websocket.close", "code": 1008})
+
+
+def _says_why(scope: Scope, refusal: Response) -> bool:
+    """Tell whether a socket is answered in words: who has too many open is told; others are not spoken to."""
+    return refusal.status_code in (429, 503) and DENIAL in scope.get("extensions", {})
 
 
 def refused(connection: HTTPConnection) -> Response | None:
