@@ -21,8 +21,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from jobs import client, expiry, workspace
-from ui import counters, door, downloads, errors, files, keys, logbook, memory
+from jobs import client, expiry, quotas, workspace
+from ui import counters, door, downloads, errors, files, keys, logbook, memory, sign_in
 from ui.cellmap import buffers
 
 HEAVY = ("ui.roles", "ui.preparing", "ui.preview", "models.checkpoint", "ui.flowing", "ui.following")
@@ -73,7 +73,9 @@ async def prepare() -> tuple[Path, client.Presence, client.Jobs]:
     keys.check_sign_in(str(st.get_option("server.address")))
     counters.take_token()
     if keys.shared():
+        quotas.from_environment()
         keys.current()  # makes the secret, or says what is wrong with it, before anybody comes in
+        sign_in.LEFT.keep(home / sign_in.FILE)
     downloads.watch()
     files.ENDING.begin()
     files.sweep()
@@ -86,6 +88,7 @@ async def lifespan(app: st.App) -> AsyncIterator[dict[str, object]]:
     """Find or start the job service, look after it while the server runs, leave it its jobs at the end."""
     os.umask(0o077)  # the list of jobs, the logs and the secret are for the server's account only
     logbook.begin()
+    errors.begin()
     memory.tidy()
     try:
         home, presence, jobs = await prepare()
@@ -104,10 +107,12 @@ async def lifespan(app: st.App) -> AsyncIterator[dict[str, object]]:
 
 def health(request: Request) -> JSONResponse:
     """Say that the server is there, and how its job service is; 503 where its disk or journal fails."""
+    home = workspace.default_home().absolute()
     try:
-        service = client.Jobs(workspace.default_home()).service()
+        service = client.Jobs(home).service()
+        quotas.check_disk(home)
     except errors.TOLD as why:
-        LOG.error("The journal does not answer: %s", why)
+        LOG.error("The journal or the disk fails: %s", why)
         return JSONResponse({"ok": False, "jobs": None}, status_code=503)
     return JSONResponse({"ok": True, "jobs": {"alive": service.alive, "warm": service.warm}})
 

@@ -204,7 +204,10 @@ class Jobs:
         """
         job = self.get(id)
         self.check(n_bytes=costs.written(self.workspace, job.task, job.params))
-        if not job.resumable or not again(self.journal, id, resumed=0):
+        most = quotas.from_environment().jobs if self.owner else None
+        if not job.resumable or not self.journal.again(id, resumed=0, most=most):
+            if (job := self.get(id)).resumable:  # others took the last place meanwhile
+                raise JobError(quotas.too_many(len(self.active()), 1))
             raise JobError(f"Only a job that did not finish can go on; “{job.title}” is {job.state}.")
 
     def forget(self, id: str) -> None:
@@ -276,21 +279,6 @@ class Jobs:
             pid=row["pid"],
             memory_gb=row["memory_gb"],
         )
-
-
-def again(journal: Journal, id: str, *, resumed: int) -> bool:
-    """Put a job that is over, but not done, back into the queue."""
-    return journal.change(
-        id,
-        if_in=[state for state in OVER if state != "done"],
-        state="queued",
-        queued=time.time(),
-        started=None,
-        finished=None,
-        error=None,
-        resumed=resumed,
-        message="Waiting to go on",
-    )
 
 
 # the service process

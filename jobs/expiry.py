@@ -11,6 +11,7 @@ from jobs.client import Jobs
 from jobs.workspace import Dataset, ModelEntry, Workspace, discard
 
 TOUCH_S = 3600.0
+EMPTY_S = quotas.DAY_S  # what holds nothing and was not used for so long is removed
 LOG = logging.getLogger("driftscope")
 
 
@@ -19,6 +20,18 @@ def touch(thing: Dataset | ModelEntry) -> None:
     mark = _mark(thing)
     if time.time() - mark.stat().st_mtime > TOUCH_S:
         os.utime(mark)
+
+
+def note_use(workspace: Path) -> bool:
+    """Note that somebody works in a workspace, hourly at most; False where it is not there (any more)."""
+    try:
+        if time.time() - workspace.stat().st_mtime > TOUCH_S:
+            os.utime(workspace)
+    except FileNotFoundError:
+        return False
+    except OSError as why:  # a full or read-only disk is told where something is to be kept
+        LOG.warning("The use of a workspace could not be noted: %s", why.strerror)
+    return (workspace / "datasets").is_dir()
 
 
 def days_left(thing: Dataset | ModelEntry, *, now: float | None = None) -> float:
@@ -43,8 +56,9 @@ def sweep(home: Path, *, now: float | None = None) -> int:
     """
     now, n_gone = now or time.time(), 0
     for owner in people.all_owners(home):
+        jobs = Jobs(home, owner)
         try:
-            n_gone += _sweep(Jobs(home, owner), now)
+            n_gone += _sweep(jobs, now) + _swept_away(jobs, now)
         except (DynamicsError, OSError) as why:
             LOG.warning("What %s does not use could not all be put away: %s", owner[:8], why)
     return n_gone
@@ -70,6 +84,25 @@ def _sweep(jobs: Jobs, now: float) -> int:
     # A file's ctime is that of its last move: the moment it was put into the trash.
     gone = empty_trash(jobs.workspace, before=now - limits.trash_s)
     return len(models) + len(datasets) + len(over) + gone
+
+
+def _swept_away(jobs: Jobs, now: float) -> bool:
+    """Remove the folders of somebody who kept nothing and was not here for long; the key stays good."""
+    place = jobs.workspace
+    parts = list(place.iterdir())
+    if now - place.stat().st_mtime < EMPTY_S or jobs.list(limit=1) or any(map(_holds_something, parts)):
+        return False
+    try:
+        for path in (*parts, place):
+            path.rmdir()
+    except OSError:  # something came in at this moment: it stays, with all folders around it
+        Workspace(place)
+        return False
+    return True
+
+
+def _holds_something(path: Path) -> bool:
+    return not path.is_dir() or any(path.iterdir())
 
 
 def _emptied(path: Path, before: float) -> bool:

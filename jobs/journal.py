@@ -154,6 +154,10 @@ class Journal:
             (owner, *states),
         ).fetchone()[0]
 
+    def _owner(self, db: sqlite3.Connection, id: str) -> str:
+        found = db.execute("SELECT owner FROM jobs WHERE id = ?", (id,)).fetchone()
+        return found["owner"] if found else ""
+
     def row(self, id: str) -> dict | None:
         """Return all that is known about one job, with the number of jobs `ahead` of it in the queue."""
         found = self._rows("WHERE id = ?", (id,))
@@ -250,16 +254,33 @@ class Journal:
         )
         return frozenset(row["owner"] for row in found)
 
-    def change(self, id: str, *, if_in: Sequence[str], **fields: object) -> bool:
-        """Change fields of a job that is in one of the given states; False where it is not."""
+    def change(self, id: str, *, if_in: Sequence[str], most: int | None = None, **fields: object) -> bool:
+        """Change fields of a job that is in one of the given states; False where not, or as in `add`."""
         fields["updated"] = time.time()
         names = ", ".join(f"{name} = ?" for name in fields)
         marks = ", ".join("?" * len(if_in))
         with self._transaction() as db:
+            if most is not None and self._count(db, self._owner(db, id)) >= most:
+                return False
             done = db.execute(
                 f"UPDATE jobs SET {names} WHERE id = ? AND state IN ({marks})", (*fields.values(), id, *if_in)
             )
             return done.rowcount == 1
+
+    def again(self, id: str, *, resumed: int, most: int | None = None) -> bool:
+        """Put a job that is over, but not done, back into the queue; False where not, or as in `add`."""
+        return self.change(
+            id,
+            if_in=[state for state in OVER if state != "done"],
+            most=most,
+            state="queued",
+            queued=time.time(),
+            started=None,
+            finished=None,
+            error=None,
+            resumed=resumed,
+            message="Waiting to go on",
+        )
 
     def finish(self, id: str, state: str, *, error: str | None = None, result: Mapping | None = None) -> bool:
         """End a job that is at work."""

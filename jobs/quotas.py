@@ -31,6 +31,8 @@ class Quotas:
         Seconds after which the trash is emptied.
     warn_s
         Seconds before `keep_s` from which on a notice is shown.
+    tabs, all_tabs
+        Pages that may be open at one browser, and at all together.
     """
 
     running: int = 1
@@ -39,6 +41,8 @@ class Quotas:
     keep_s: float = 30 * DAY_S
     trash_s: float = 7 * DAY_S
     warn_s: float = 7 * DAY_S
+    tabs: int = 30
+    all_tabs: int = 300
 
     @property
     def jobs(self) -> int:
@@ -56,6 +60,8 @@ def from_environment() -> Quotas:
         keep_s=_number("DRIFTSCOPE_KEEP_DAYS", usual.keep_s / DAY_S) * DAY_S,
         trash_s=_number("DRIFTSCOPE_TRASH_DAYS", usual.trash_s / DAY_S) * DAY_S,
         warn_s=_number("DRIFTSCOPE_WARN_DAYS", usual.warn_s / DAY_S) * DAY_S,
+        tabs=int(_number("DRIFTSCOPE_TABS", usual.tabs)),
+        all_tabs=int(_number("DRIFTSCOPE_ALL_TABS", usual.all_tabs)),
     )
 
 

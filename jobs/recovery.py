@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from jobs import people, tasks, worker
-from jobs.client import Jobs, again
+from jobs.client import Jobs
 from jobs.journal import AT_WORK, WAITING, Journal
 
 GO_ON = " Resume it to go on."
@@ -30,7 +30,7 @@ def recover(journal: Journal, home: Path, *, at_work: Collection[str] = ()) -> N
     for row in reversed(journal.rows(states=("interrupted",), limit=1000)):
         task = tasks.known().get(row["task"])
         if task and task.resumable and not row["resumed"]:
-            again(journal, row["id"], resumed=1)
+            journal.again(row["id"], resumed=1)
 
 
 def settle(journal: Journal, home: Path, *, at_work: Collection[str]) -> None:

@@ -12,14 +12,8 @@ with left:
 with middle:
     time = pickers.time(work.snapshots)
 with right:
-    drawn = st.segmented_control(
-        "Draw",
-        [flowing.STREAMLINES, flowing.ARROWS, flowing.NOTHING],
-        default=flowing.STREAMLINES,
-        required=True,
-        key="drawn",
-        bind="query-params",
-    )
+    ways = [flowing.STREAMLINES, flowing.ARROWS, flowing.NOTHING]
+    drawn = pickers.one_of("Draw", ways, key="drawn")
 with last:
     fade = flowing.fade_switch(work)
 

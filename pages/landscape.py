@@ -16,14 +16,7 @@ with columns[1]:
 with columns[2]:
     name = pickers.colour_by(work)
 with columns[3]:
-    view = st.segmented_control(
-        "View",
-        [landscaping.SPACE, landscaping.FLAT],
-        default=landscaping.SPACE,
-        required=True,
-        key="landscape-view",
-        bind="query-params",
-    )
+    view = pickers.one_of("View", [landscaping.SPACE, landscaping.FLAT], key="landscape-view")
 picked = landscape_ways.ends(work)
 ways = landscape_ways.transition(work, picked[0], time=time) if picked else None
 names = picked[1] if picked else None

@@ -6,6 +6,7 @@ import html
 import re
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from string import Template
 from urllib.parse import parse_qs, quote
@@ -18,11 +19,12 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit.web.server.starlette.starlette_websocket import is_host_allowed
 
-from ui import downloads, identity, keys, sayings, sign_in
+from ui import downloads, identity, keys, sayings, sign_in, tabs
 
 ENTER = "/enter"
 SIGN_OUT = "/auth/logout"
 PROTOCOL = "sec-websocket-protocol"  # in which Streamlit names the session to go on with, third
+DENIAL = "websocket.http.response"  # a server that can answer a socket with a refusal in words
 HEALTH = ("/healthz", "/_stcore/health")  # asked for under whatever name the machine has
 OPEN_TO_ALL = (ENTER, "/healthz", "/_stcore/health", "/metrics")
 KEEP_S = 400 * 86_400  # the longest that browsers keep a cookie
@@ -103,12 +105,17 @@ class Door:
         refusal = refused(connection)
         if refusal is None:
             heard = sayings.heard(receive) if scope["type"] == "websocket" else receive
-            with downloads.sending(connection):
+            with downloads.sending(connection), _counted(connection):
                 await self.app(_noted(connection), heard, _dressed(connection, send))
-        elif scope["type"] == "http":
+        elif scope["type"] == "http" or _says_why(scope, refusal):
             await refusal(scope, receive, _dressed(connection, send))
         else:
             await send({"type": "websocket.close", "code": 1008})
+
+
+def _says_why(scope: Scope, refusal: Response) -> bool:
+    """Tell whether a socket is answered in words: who has too many open is told; others are not spoken to."""
+    return refusal.status_code in (429, 503) and DENIAL in scope.get("extensions", {})
 
 
 def refused(connection: HTTPConnection) -> Response | None:
@@ -128,7 +135,16 @@ def refused(connection: HTTPConnection) -> Response | None:
             asked = quote(path + (f"?{connection.url.query}" if connection.url.query else ""), safe="")
             return RedirectResponse(f"{base_path()}{ENTER}?next={asked}", status_code=303)
         return PlainTextResponse("Enter the passphrase first: reload the page.", status_code=403)
-    return None if websocket else _refused_file(connection)
+    seat = keys.asker(connection)
+    if websocket or (seat is not None and _wants_page(connection)):
+        return tabs.refusal(seat)
+    return _refused_file(connection)
+
+
+def _counted(connection: HTTPConnection) -> AbstractContextManager[None]:
+    """Return what counts an open page, where people share the server and this is the socket of one."""
+    of_page = connection.scope["type"] == "websocket" and keys.shared()
+    return tabs.one_more(keys.asker(connection)) if of_page else nullcontext()
 
 
 def _refused_file(connection: HTTPConnection) -> Response | None:
@@ -149,8 +165,9 @@ def _noted(connection: HTTPConnection) -> Scope:
     if not keys.shared():
         return scope
     if scope["type"] == "http":
-        if connection.url.path.endswith(SIGN_OUT) and (seat := keys.asker(connection)):
-            sign_in.LEFT.note(seat)
+        seat = keys.asker(connection) if connection.url.path.endswith(SIGN_OUT) else None
+        if seat and sign_in.of_cookies(connection.cookies):
+            sign_in.LEFT.note(seat, sign_in.signed(connection.cookies)[0])
         return scope
     asked = [word.strip() for word in connection.headers.get(PROTOCOL, "").split(",")]
     if len(asked) < 3 or identity.may_go_on(asked[2], keys.asker(connection)):

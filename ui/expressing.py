@@ -76,14 +76,8 @@ def expression(work: state.Workspace) -> Expression | None:
 
 def view(*, phase: bool) -> str:
     """Draw the choice of what to look at and return it; phase portraits only where they are possible."""
-    return st.segmented_control(
-        "Look at",
-        [name for name in VIEWS if name != PHASE or phase],
-        default=TRENDS,
-        required=True,
-        key="genes-view",
-        bind="query-params",
-    )
+    offered = [name for name in VIEWS if name != PHASE or phase]
+    return pickers.one_of("Look at", offered, key="genes-view")
 
 
 def none() -> None:

@@ -239,9 +239,11 @@ async def receive(request: Request) -> Response:
     except Refused as no:
         return _refusal(no)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        return _refusal(Refused(507, "The disk of the server is full. Tell whoever runs it, then try again."))
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if not full:  # read-only, or failing
+            LOG.error("An upload could not be kept", exc_info=error)
+        why = "is full" if full else "does not take the file"
+        return _refusal(Refused(507, f"The disk of the server {why}. Tell whoever runs it, then try again."))
     except ClientDisconnect:
         counters.add("uploads", outcome="broken off")
         return Response(status_code=499)  # nobody is there to read it

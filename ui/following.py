@@ -75,14 +75,7 @@ def start(
             persist_state="session",
         )
     with middle:
-        direction = st.segmented_control(
-            "Direction",
-            [FORWARD, BACKWARD],
-            default=FORWARD,
-            required=True,
-            key="direction",
-            bind="query-params",
-        )
+        direction = pickers.one_of("Direction", [FORWARD, BACKWARD], key="direction")
     cells = _cells(work, event, which)
     if isinstance(cells, str):
         st.info(cells, icon=":material/touch_app:")

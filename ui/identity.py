@@ -9,7 +9,7 @@ from streamlit.runtime.scriptrunner_utils.script_run_context import get_script_r
 from dynamics.errors import DynamicsError
 from ui import keys, sign_in
 
-PERSON = "person"  # one key of the session: (seat, owner, since when)
+PERSON = "person"  # one key of the session: (seat, owner)
 MEMBERS = "DRIFTSCOPE_MEMBERS"
 TRUSTED = "DRIFTSCOPE_TRUST_EMAIL"
 MOST_SESSIONS = 20_000
@@ -64,7 +64,7 @@ def link_for_another_device() -> str:
     return f"{here.scheme}://{here.netloc}/{base + '/' if base else ''}enter?code={code}"
 
 
-def _person() -> tuple[str, str, float]:
+def _person() -> tuple[str, str]:
     bound, asks = st.session_state.get(PERSON), _seat()
     if asks is None:
         if bound is None:
@@ -76,17 +76,17 @@ def _person() -> tuple[str, str, float]:
     if bound is not None and bound[0] != asks:
         st.session_state.clear()  # the tab goes on in other hands: with nothing of what it had open
         bound = None
-    if bound is None:
-        bound = st.session_state[PERSON] = (asks, _owner(asks), sign_in.LEFT.now())
-        _note_session(asks)
     if _signed_in():
-        _check_still_here(bound)
+        _check_still_here(asks)
+    if bound is None:
+        bound = st.session_state[PERSON] = (asks, _owner(asks))
+        _note_session(asks)
     return bound
 
 
-def _check_still_here(bound: tuple[str, str, float]) -> None:
+def _check_still_here(asks: str) -> None:
     _check_member()
-    if sign_in.LEFT.since(bound[0], bound[2]):
+    if sign_in.LEFT.has(asks, st.context.cookies):
         st.session_state.clear()
         raise AccessError("You have signed out. Reload the page to sign in again.")
 

@@ -143,7 +143,11 @@ def seat(cookies: Mapping[str, str]) -> str | None:
     """Return a browser with who has signed in at it, as one name: what is made there is for nobody else."""
     known = current()
     browser = known.browser(cookies.get(known.cookie))
-    return browser and known.seat(browser, sign_in.of_cookies(cookies))
+    person = sign_in.of_cookies(cookies)
+    if not browser or not person:
+        return browser
+    found = known.seat(browser, person)
+    return browser if sign_in.LEFT.has(found, cookies) else found
 
 
 def take_passphrase() -> None:

@@ -124,6 +124,18 @@ def time(axis: "TimeAxis", *, label: str = "Time", key: str = "time", all_times:
     return None if chosen < 0 else float(axis.values[chosen])
 
 
+def one_of(label: str, options: Sequence[str], *, key: str) -> str:
+    """Draw a few choices of which one holds, the first where nothing was chosen; it stands in the address.
+
+    An address may hold nothing (`?direction=`), which Streamlit takes for none of them.
+    """
+    options = list(options)
+    picked = st.segmented_control(
+        label, options, default=options[0], required=True, key=key, bind="query-params"
+    )
+    return picked or options[0]
+
+
 def model(work: state.Workspace, *, label: str = "Model") -> ModelEntry | None:
     """Draw the models trained on the open data set and return the open one; choosing another opens it."""
     entries = state.store().models(work.dataset.id) if work.dataset else []

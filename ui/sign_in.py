@@ -1,22 +1,33 @@
 """Who has signed in: what Streamlit's sign-in says of a page's session, and of a request by its cookie."""
 
+import hashlib
 import json
+import logging
 import os
 import threading
 import time
 from collections.abc import Callable, Mapping
 from functools import cache
+from pathlib import Path
 
 import streamlit as st
+from itsdangerous import BadData, URLSafeTimedSerializer
 from streamlit.auth_util import get_cookie_with_chunks, get_secrets_auth_section
 from streamlit.runtime.secrets import secrets_singleton
 from streamlit.web.server.server_util import get_cookie_secret
 from streamlit.web.server.starlette.starlette_app_utils import decode_signed_value
-from streamlit.web.server.starlette.starlette_server_config import USER_COOKIE_NAME
+from streamlit.web.server.starlette.starlette_server_config import (
+    AUTH_COOKIE_MAX_AGE_SECONDS,
+    USER_COOKIE_NAME,
+)
 
+from dynamics.disk import write_whole
 from dynamics.errors import SettingsError
 
 MOST = 20_000
+LONGEST_S = AUTH_COOKIE_MAX_AGE_SECONDS + 2 * 86_400.0  # after which Streamlit takes no cookie any more
+FILE = "left.json"
+LOG = logging.getLogger("driftscope")
 NAMED = "STREAMLIT_SECRETS_FILES"
 LEAST_LETTERS = 16  # of the secret that signs who has signed in
 
@@ -73,27 +84,52 @@ def of_cookies(cookies: Mapping[str, str]) -> str:
     return name_of(claims) if signed_in else ""
 
 
+def signed(cookies: Mapping[str, str]) -> tuple[str, float]:
+    """Return a name for the cookie of a sign-in, and when it was given; ("", 0) where none is ours."""
+    maker = URLSafeTimedSerializer(get_cookie_secret(), salt=USER_COOKIE_NAME)
+    try:
+        said, given = maker.loads(cookies.get(USER_COOKIE_NAME, ""), return_timestamp=True)
+    except (BadData, UnicodeError):
+        return "", 0.0
+    return hashlib.sha256(f"{given.timestamp()}\n{said}".encode()).hexdigest()[:40], given.timestamp()
+
+
 class Left:
-    """When somebody signed out at a browser: pages that were open there before are theirs no more."""
+    """Who signed out at a browser: pages that were open there, and cookies given before, are theirs no more.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock, self._lock, self._when = clock, threading.Lock(), dict[str, float]()
+    A copy of a cookie would open new pages until it is too old by itself. In a file, where
+    one is named, this outlasts the server.
+    """
 
-    def now(self) -> float:
-        """Return the moment."""
-        return self._clock()
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock, self._lock, self._file = clock, threading.Lock(), list[Path]()
+        self._when = dict[str, float]()  # by seat, and by cookie
 
-    def note(self, seat: str) -> None:
-        """Note that who sat there has signed out."""
+    def keep(self, file: Path) -> None:
+        """Take in what was kept in a file, and keep it there from now on."""
+        try:
+            found = json.loads(file.read_text("utf-8")) if file.exists() else {}
+            self._when = {str(name): float(when) for name, when in found.items()}
+        except (OSError, ValueError, TypeError, AttributeError):
+            LOG.warning("%s cannot be read: cookies from before a sign-out may be taken again", file.name)
+        self._file[:] = [file]
+
+    def note(self, seat: str, cookie: str) -> None:
+        """Note that who sat there, with this cookie, has signed out."""
         with self._lock:
-            self._when.pop(seat, None)
-            self._when[seat] = self._clock()
-            while len(self._when) > MOST:
-                del self._when[next(iter(self._when))]
+            now = self._clock()
+            kept = {name: when for name, when in self._when.items() if now - when < LONGEST_S}
+            self._when = dict([*kept.items(), (seat, now), (cookie, now)][-MOST:])
+            try:
+                for file in self._file:
+                    write_whole(file, json.dumps(self._when).encode())
+            except OSError as why:
+                LOG.warning("A sign-out is known until the server ends, but not kept: %s", why.strerror)
 
-    def since(self, seat: str, moment: float) -> bool:
-        """Tell whether somebody signed out there after a moment."""
-        return self._when.get(seat, -1.0) >= moment
+    def has(self, seat: str, cookies: Mapping[str, str]) -> bool:
+        """Tell whether who shows these cookies there has signed out since they were given."""
+        cookie, given = signed(cookies)
+        return cookie in self._when or given < int(self._when.get(seat, 0.0))
 
 
 LEFT = Left()

@@ -14,7 +14,7 @@ import streamlit as st
 
 from dynamics.errors import DynamicsError
 from dynamics.roles import Roles
-from jobs import client, people, workspace
+from jobs import client, expiry, people, workspace
 from ui import identity, theme
 
 if TYPE_CHECKING:
@@ -81,7 +81,11 @@ class Workspace:
 
 def store() -> workspace.Workspace:
     """Return the folder with all data sets, models and jobs of the person behind this tab."""
-    return _store(people.folder(workspace.default_home(), identity.owner()))
+    owner = identity.owner()
+    folder = people.folder(workspace.default_home(), owner)
+    if owner and not expiry.note_use(folder):
+        _store.cache_clear()  # it was empty for long, and swept away: it is made anew
+    return _store(folder)
 
 
 def jobs() -> client.Jobs:

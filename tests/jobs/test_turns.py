@@ -124,6 +124,33 @@ def test_a_job_runs_in_its_owners_workspace(toys: None, home: Path) -> None:
     assert not any((home / "jobs").glob("*")) if (home / "jobs").exists() else True
 
 
+def test_from_many_tabs_no_more_jobs_go_on_than_are_allowed(toys: None, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("DRIFTSCOPE_QUEUED", "0")
+    anna = client.Jobs(tmp_path, ANNA)
+    first, second = (stopped(anna) for _ in range(2))
+    check = client.Jobs.check
+
+    def another_tab_is_between(jobs: client.Jobs, *args: object, **kwargs: object) -> None:
+        check(jobs, *args, **kwargs)
+        monkeypatch.setattr(client.Jobs, "check", check)
+        jobs.resume(first)
+
+    monkeypatch.setattr(client.Jobs, "check", another_tab_is_between)
+    with pytest.raises(JobError, match="You have 1 jobs waiting or running, and one more was asked for"):
+        anna.resume(second)
+    assert [job.id for job in anna.active()] == [first]
+    anna.stop(first)
+    anna.resume(second)
+    assert [job.id for job in anna.active()] == [second]
+
+
+def stopped(jobs: client.Jobs) -> str:
+    """Return a job that was stopped while it waited."""
+    id = jobs.submit("count", {})
+    jobs.stop(id)
+    return id
+
+
 def test_a_full_queue_is_told_before_anything_starts(toys: None, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("DRIFTSCOPE_QUEUED", "2")
     anna, ben = client.Jobs(tmp_path, ANNA), client.Jobs(tmp_path, BEN)

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import logging
 import os
 import signal
 import socket
@@ -15,8 +16,10 @@ import pytest
 from streamlit import config
 from streamlit.testing.v1 import AppTest
 
+from dynamics.errors import DataError
 from jobs import client
 from tests.hostile.names import plain
+from ui import errors
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -107,6 +110,30 @@ def test_what_nobody_expected_gets_a_number_and_its_story_in_the_log(caplog):
     assert "secret /home/me/data" in caplog.text
 
 
+def test_what_is_told_is_no_story_in_the_log(caplog):
+    told, bug = DataError("No times."), ValueError("a bug")
+    streamlits, uvicorns = (logging.getLogger(name) for name in (errors.STREAMLITS, errors.UVICORNS))
+    errors.begin()
+    try:
+        for error in (told, bug):
+            streamlits.error("Uncaught app execution", exc_info=error)
+        for words in (errors.ANSWERED, "another"):
+            uvicorns.error(words)
+    finally:
+        for log in (streamlits, uvicorns):
+            log.removeFilter(errors.has_a_story)
+    assert [record.exc_info and record.exc_info[1] for record in caplog.records] == [bug, None]
+    assert caplog.records[1].getMessage() == "another"
+
+
+def test_a_flood_of_what_is_told_is_counted_and_not_written():
+    now = 0.0
+    few = errors.Few(3, lambda: now)
+    assert [few.next() for _ in range(1000)] == [0, 0, 0, *997 * [None]]
+    now = errors.MINUTE_S
+    assert [few.next() for _ in range(4)] == [997, 0, 0, None]
+
+
 def test_pages_compute_on_one_thread_so_that_sessions_do_not_wait_for_each_other():
     env = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
     code = "import app, torch; print(torch.get_num_threads())"
@@ -189,3 +216,14 @@ def test_the_upload_route_stands_and_wants_a_token(server):
 
 def test_the_map_can_load_its_code(server):
     assert get(server[0], "/api/map/array/unknown")[0] == 404
+
+
+def test_a_disk_without_room_is_no_health(tmp_path, monkeypatch):
+    import app
+
+    monkeypatch.setenv("DRIFTSCOPE_HOME", str(tmp_path))
+    assert app.health(None).status_code == 200
+    monkeypatch.setattr("jobs.quotas.ROOM_MB", 10**12)
+    answer = app.health(None)
+    assert answer.status_code == 503
+    assert json.loads(answer.body) == {"ok": False, "jobs": None}

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from anndata import AnnData
+from streamlit.testing.v1 import AppTest
 
 from cli import main
 from dynamics import basis, read, snapshots
@@ -23,7 +24,7 @@ from models.config import TrainConfig
 from models.methods import METHODS, usual_members
 from models.objectives.base import PURPOSES
 from models.train import fit
-from tests.ui.test_pages_start_data import add, open_page, words
+from tests.ui.test_pages_start_data import ROUTER, add, open_page, words
 from ui import choosing, following, pickers, state, training
 from ui.text import escape
 
@@ -125,6 +126,14 @@ def test_cells_are_followed_by_type_and_backward(workspace):
     assert "from day 3 to day 0" in words(app)
     app.segmented_control[0].set_value(following.CHOSEN).run()
     assert "Draw around cells" in app.info[0].value
+
+
+def test_an_address_that_names_no_direction_means_forward(workspace):
+    app = AppTest.from_file(ROUTER, default_timeout=60).switch_page("trajectories.py")
+    for name, value in {**with_model(workspace, course()), "direction": ""}.items():
+        app.query_params[name] = value
+    assert "from day 0 to day 3" in words(app.run())
+    assert not app.exception
 
 
 class Turned:

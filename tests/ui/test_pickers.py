@@ -64,6 +64,23 @@ def drawn(name, dataset, **address):
     return app.run()
 
 
+def draw_one_of():
+    import streamlit as st
+
+    from ui import pickers
+
+    st.session_state["answer"] = pickers.one_of("Way", ("Up", "Down"), key="way")
+
+
+@pytest.mark.parametrize("said", ["Down", "", "down", "zzz", "\x00", "[]", "nan", "A" * 5000])
+def test_an_address_that_names_no_choice_means_the_first(said):
+    app = AppTest.from_function(draw_one_of)
+    app.query_params["way"] = said
+    app.run()
+    assert not app.exception
+    assert app.session_state["answer"] == ("Down" if said == "Down" else "Up")
+
+
 def test_cells_can_be_coloured_by_what_says_something(dataset):
     app = drawn("colour_by", dataset)
     assert app.session_state["answer"] == "cell_type"

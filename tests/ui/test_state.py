@@ -1,6 +1,7 @@
 """The cache by content, and what a tab has open."""
 
 import threading
+import time
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import sparse
 
-from ui import cache
+from jobs import expiry
+from ui import cache, state
 
 
 @pytest.fixture(autouse=True)
@@ -154,3 +156,11 @@ def test_the_shelf_lets_the_least_used_go_first():
     shelf.put("huge", np.zeros(10_000))
     assert shelf.get("huge")[1], "the newest stays, however large"
     assert not shelf.get("a")[1]
+
+
+def test_a_tab_whose_empty_workspace_was_swept_away_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setenv("DRIFTSCOPE_HOME", str(tmp_path))
+    monkeypatch.setattr(state.identity, "owner", lambda: "a" * 40)
+    assert state.store().datasets() == []
+    assert expiry.sweep(tmp_path, now=time.time() + 2 * 86_400) == 1
+    assert state.store().datasets() == []

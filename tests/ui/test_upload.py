@@ -207,14 +207,23 @@ def test_a_part_goes_as_soon_as_nobody_writes_it(home):
     assert not part.exists()
 
 
-def test_a_disk_that_is_full_is_said(home, port, monkeypatch):
-    async def full(*_, **__):
-        raise OSError(errno.ENOSPC, "No space left on device")
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (errno.ENOSPC, "disk of the server is full"),
+        (errno.EROFS, "disk of the server does not take the file"),
+        (errno.EIO, "disk of the server does not take the file"),
+    ],
+)
+def test_a_disk_that_takes_nothing_is_said(home, port, monkeypatch, number, said):
+    async def failing(*_, **__):
+        raise OSError(number, "a word of the system", "/a/path")
 
-    monkeypatch.setattr(files, "_write", full)
+    monkeypatch.setattr(files, "_write", failing)
     status, answer = post(port, b"abc", x_upload_token=files.REGISTER.new_token())
     assert status == 507
-    assert "disk of the server is full" in answer["error"]
+    assert said in answer["error"]
+    assert "/" not in answer["error"]
 
 
 @pytest.fixture

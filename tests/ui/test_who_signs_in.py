@@ -1,6 +1,7 @@
 """Who has signed in by the cookie of a request, who may come in, and what the door makes of sessions."""
 
 import json
+import time
 
 import pytest
 from starlette.requests import HTTPConnection
@@ -162,14 +163,76 @@ def test_a_browser_goes_on_with_no_session_but_its_own(shared, monkeypatch):
     assert door._noted(connection(shared, mine))["type"] == "websocket"
 
 
-def test_who_signs_out_has_left_the_pages_open_at_that_browser(shared, offered, monkeypatch):
-    key = shared.issue()
-    seat = shared.browser(key)
-    monkeypatch.setattr(sign_in, "LEFT", sign_in.Left(lambda: 5.0))
-    door._noted(connection(shared, key, type="http", path="/auth/logout"))
-    assert sign_in.LEFT.since(seat, 4.0)
-    assert not sign_in.LEFT.since(seat, 6.0)
-    assert not sign_in.LEFT.since("another", 4.0)
+@pytest.fixture
+def left(monkeypatch, tmp_path):
+    """Who has left, at a moment that a test sets; kept in a file."""
+    kept = sign_in.Left(lambda: time.time() + 5.0)
+    kept.keep(tmp_path / sign_in.FILE)
+    monkeypatch.setattr(sign_in, "LEFT", kept)
+    return kept
+
+
+def signing_out(known, key, user=""):
+    scope = connection(known, f"{key}; _streamlit_user={user}", type="http", path="/auth/logout").scope
+    door._noted(HTTPConnection(scope))
+
+
+def later(monkeypatch, seconds=60):
+    """Let cookies be given so much later."""
+    now = time.time()
+    monkeypatch.setattr("itsdangerous.timed.time.time", lambda: now + seconds)
+
+
+def test_a_copy_of_a_cookie_opens_nothing_after_signing_out(shared, offered, left, monkeypatch, tmp_path):
+    key, other = shared.issue(), shared.issue()
+    old, older_one = cookie(ANN), cookie({**ANN, "at": "an earlier sign-in"})
+    cookies = {shared.cookie: key, "_streamlit_user": old}
+    seat = keys.seat(cookies)
+    assert seat != shared.browser(key)
+    signing_out(shared, key, old)
+    assert keys.seat(cookies) == shared.browser(key)
+    assert keys.seat({**cookies, "_streamlit_user": older_one}) == shared.browser(key)
+    assert keys.seat({**cookies, shared.cookie: other}) == shared.browser(other)
+    again = sign_in.Left()
+    again.keep(tmp_path / sign_in.FILE)
+    assert again.has(seat, cookies)
+    later(monkeypatch)
+    assert keys.seat({**cookies, "_streamlit_user": cookie(ANN)}) == seat
+
+
+def test_who_signs_out_ends_nothing_of_others(shared, offered, left):
+    key, other = shared.issue(), shared.issue()
+    ann, bob, phone = cookie(ANN), cookie({**ANN, "sub": "2"}), cookie({**ANN, "at": "her phone"})
+    before = keys.seat({shared.cookie: key, "_streamlit_user": bob})
+    signing_out(shared, key, ann)
+    signing_out(shared, key)  # nobody has signed in: nothing to note
+    assert keys.seat({shared.cookie: key, "_streamlit_user": bob}) == before
+    assert keys.seat({shared.cookie: other, "_streamlit_user": phone}) != shared.browser(other)
+    assert len(left._when) == 2
+
+
+def test_a_page_that_was_open_stays_shut_after_signing_out(shared, offered, left, monkeypatch):
+    key, user = shared.issue(), cookie(ANN)
+    monkeypatch.setattr(identity.st, "user", ANN)
+    context = type("Context", (), {"cookies": {shared.cookie: key, "_streamlit_user": user}})
+    monkeypatch.setattr(identity.st, "context", context)
+    monkeypatch.setattr(identity.st, "session_state", {})
+    assert identity.owner() == shared.person("https://login.example\n1")
+    signing_out(shared, key, user)
+    for _ in range(3):
+        with pytest.raises(identity.AccessError, match="You have signed out"):
+            identity.owner()
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"a": "b"}', '{"a": null}', "\ud800"])
+def test_a_file_of_sign_outs_that_is_damaged_keeps_nobody_out(tmp_path, offered, content, caplog):
+    file = tmp_path / sign_in.FILE
+    file.write_bytes(content.encode("utf-8", "surrogatepass"))
+    left = sign_in.Left()
+    left.keep(file)
+    assert "cannot be read" in caplog.text
+    left.note("seat", "cookie")
+    assert sorted(json.loads(file.read_text())) == ["cookie", "seat"]
 
 
 def test_a_seat_is_a_browser_with_a_person(shared, offered):
