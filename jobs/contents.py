@@ -14,9 +14,11 @@ import h5py
 import numpy as np
 from h5py import h5a, h5d, h5g, h5i, h5o, h5s, h5z
 
+from dynamics.elements import unusual
 from dynamics.errors import FileError
 from dynamics.findings import quoted
 from jobs import kinds, lzf
+from jobs.layout import has_plain_edges
 
 LZF = 32000
 CHECKSUM_BYTES = 4
@@ -102,6 +104,9 @@ class _Blocks:
     """In the order in which they were applied."""
     width: int = 1
     """Bytes of one value."""
+    whole: tuple[int, ...] | None = None
+    """Where the first block begins, by axis, that reaches beyond the array and so was not filtered; None
+    where such blocks are filtered like all others."""
 
     def damage(self, dataset: h5d.DatasetID, info: Any) -> str:
         """What is wrong with one block; empty where nothing is."""
@@ -109,6 +114,7 @@ class _Blocks:
             code != h5z.FILTER_SHUFFLE and not info.filter_mask >> k & 1
             for k, code in enumerate(self.filters)
         )
+        is_plain = is_plain or self._is_plain_edge(info.chunk_offset)
         if is_plain and info.size != self.n_bytes:
             return "one of its blocks does not have the size that it should"
         if info.size > self.n_bytes + self.n_bytes // 16 + SLACK:
@@ -117,6 +123,9 @@ class _Blocks:
             return ""
         mask, stored = dataset.read_direct_chunk(info.chunk_offset)
         return "" if self._unpacks(stored, mask) else "one of its blocks does not unpack to what it should"
+
+    def _is_plain_edge(self, offset: Sequence[int]) -> bool:
+        return self.whole is not None and any(at >= end for at, end in zip(offset, self.whole, strict=True))
 
     def _unpacks(self, stored: bytes, mask: int) -> bool:
         """Whether a block unpacks to the right number of bytes."""
@@ -181,7 +190,8 @@ def _damage(dataset: h5d.DatasetID) -> str:
     filters = tuple(layout.get_filter(k)[0] for k in range(layout.get_nfilters()))
     pointer = 8 + h5i.get_file_id(dataset).get_create_plist().get_sizes()[0]
     width = kinds.stored_size(dataset.get_type(), pointer)
-    blocks = _Blocks(prod(layout.get_chunk()) * width, filters, width)
+    whole = _ends(dataset.shape, layout.get_chunk()) if has_plain_edges(layout) else None
+    blocks = _Blocks(prod(layout.get_chunk()) * width, filters, width, whole)
     try:
         infos, expected = _listed(dataset, layout.get_chunk())
         if len(infos) < expected and not _is_filled(layout):
@@ -191,6 +201,11 @@ def _damage(dataset: h5d.DatasetID) -> str:
         return next((wrong for info in infos if (wrong := blocks.damage(dataset, info))), "")
     except UNREADABLE:
         return "one of its blocks cannot be read"
+
+
+def _ends(shape: tuple[int, ...], chunk: tuple[int, ...]) -> tuple[int, ...]:
+    """Where the blocks end that lie inside the array, by axis."""
+    return tuple(n // size * size for n, size in zip(shape, chunk, strict=True))
 
 
 def _listed(dataset: h5d.DatasetID, chunk: tuple[int, ...]) -> tuple[list[Any], int]:
@@ -282,7 +297,7 @@ class Matrix:
     """The claims of one sparse matrix, checked block by block so that memory stays small."""
 
     def __init__(self, name: str, group: h5py.Group, block: int) -> None:
-        self.name, self.group, self.block = quoted(name), group, block
+        self.at, self.name, self.group, self.block = name, quoted(name), group, block
 
     def check(self) -> None:
         """Raise FileError where the index arrays are not what they claim to be."""
@@ -304,6 +319,8 @@ class Matrix:
         if not isinstance(array, h5py.Dataset) or len(array.shape or ()) != 1:
             self._refuse(f"has a part {part} that is not a plain list")
         whole = part != "data"
+        if wrong := unusual(array):
+            raise FileError(f"{quoted(f'{self.at}/{part}')} {wrong}")
         if array.dtype.kind not in ("iu" if whole else "iufbc"):
             self._refuse(f"has a part {part} that does not hold {'whole numbers' if whole else 'numbers'}")
 
