@@ -94,8 +94,8 @@ def matrix_findings(adata: "AnnData", values: str, reason: str, *, index: np.nda
     if matrix is None and adata.n_vars:
         yield warning(
             "no-values",
-            f"The file names {adata.n_vars:,} genes but holds no expression values (it has no X, raw or layer "
-            "that can be read). Training, flow and trajectories work on states of cells (obsm) alone.",
+            f"The file names {adata.n_vars:,} genes but holds no expression values (it has no X, raw or "
+            "layer that can be read). Training, flow and trajectories work on states of cells (obsm) alone.",
             "To see genes, open a file with the values in X.",
         )
     if matrix is None or 0 in matrix.shape:

@@ -143,8 +143,8 @@ def unusual(array: h5py.Dataset) -> str:
         is_whole = isinstance(kind, h5py.h5t.TypeIntegerID)
         what = f"{'whole numbers' if is_whole else 'values'} of {8 * kind.get_size()} bits"
         return (
-            f"holds {what}, an unusual type that cannot be read here. Save it with numbers of 32 or 64 bits in "
-            "the program that made the file."
+            f"holds {what}, an unusual type that cannot be read here. Save it with numbers of 32 or 64 bits "
+            "in the program that made the file."
         )
 
 
