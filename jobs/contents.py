@@ -28,6 +28,9 @@ UNREADABLE = (OSError, RuntimeError, LookupError, ValueError, TypeError, Arithme
 """What h5py raises on stored values that contradict the structure."""
 SLACK = 1024
 """Bytes by which a block may be larger than its values when they could not be compressed."""
+SHARED = "some of its values lie where those of another array do"
+Taken = tuple[int, int, str]
+"""From where to where in the file the values of an array lie, and its name."""
 
 
 def check(
@@ -61,12 +64,14 @@ def check(
     damaged = {}
     known: dict[int, str] = {}  # the same array may have several names
     texts = 0
+    taken: list[Taken] = []
     for name, dataset in arrays:
         watch(name)
         address = int(h5o.get_info(dataset).addr)
         if address not in known:
             length = _text_bytes(dataset, n_bytes)
-            known[address] = _damage(dataset) or ("its texts cannot be read" if length < 0 else "")
+            wrong = _damage(dataset, name, taken)
+            known[address] = wrong or ("its texts cannot be read" if length < 0 else "")
             texts += max(0, length)
         if texts > n_bytes:
             raise FileError(
@@ -76,6 +81,7 @@ def check(
             )
         if known[address]:
             damaged[name] = known[address]
+    damaged |= dict.fromkeys(_overlapping(taken), SHARED)
     for name, group in matrices:
         watch(name)
         if not any(part.startswith(f"{name}/") for part in damaged):
@@ -114,15 +120,21 @@ class _Blocks:
             code != h5z.FILTER_SHUFFLE and not info.filter_mask >> k & 1
             for k, code in enumerate(self.filters)
         )
+        if self._is_unshuffled(info.filter_mask) and not is_plain:
+            return "one of its blocks is compressed in another way than the others"
         is_plain = is_plain or self._is_plain_edge(info.chunk_offset)
         if is_plain and info.size != self.n_bytes:
             return "one of its blocks does not have the size that it should"
         if info.size > self.n_bytes + self.n_bytes // 16 + SLACK:
             return "one of its blocks is larger than the values in it"
-        if is_plain:
-            return ""
         mask, stored = dataset.read_direct_chunk(info.chunk_offset)
+        if is_plain:  # it was found where it should be, which listing alone does not tell
+            return ""
         return "" if self._unpacks(stored, mask) else "one of its blocks does not unpack to what it should"
+
+    def _is_unshuffled(self, mask: int) -> bool:
+        """Whether a block says that its bytes were not shuffled; writers never leave that step out."""
+        return any(code == h5z.FILTER_SHUFFLE and mask >> k & 1 for k, code in enumerate(self.filters))
 
     def _is_plain_edge(self, offset: Sequence[int]) -> bool:
         return self.whole is not None and any(at >= end for at, end in zip(offset, self.whole, strict=True))
@@ -175,8 +187,11 @@ def inflated(data: bytes | memoryview, size: int) -> bytes:
     return found if stream.eof else b""
 
 
-def _damage(dataset: h5d.DatasetID) -> str:
-    """What is wrong with the stored values of an array; empty where nothing is."""
+def _damage(dataset: h5d.DatasetID, name: str, taken: list[Taken]) -> str:
+    """What is wrong with the stored values of an array; empty where nothing is.
+
+    Where the values lie is added to `taken`.
+    """
     layout = dataset.get_create_plist()
     count = kinds.count(dataset.get_space())
     if dataset.get_space().get_simple_extent_type() == h5s.NULL and said(dataset, b"encoding-type") != "null":
@@ -186,7 +201,12 @@ def _damage(dataset: h5d.DatasetID) -> str:
     if not dataset.get_storage_size():
         return "" if _is_filled(layout) else "its values were never written"
     if layout.get_layout() != h5d.CHUNKED:
+        at = dataset.get_offset()
+        if at is not None:
+            taken.append((at, at + dataset.get_storage_size(), name))
         return ""
+    if not _shuffles_values(layout, dataset.get_type()):
+        return "it is shuffled by another width than that of its values"
     filters = tuple(layout.get_filter(k)[0] for k in range(layout.get_nfilters()))
     pointer = 8 + h5i.get_file_id(dataset).get_create_plist().get_sizes()[0]
     width = kinds.stored_size(dataset.get_type(), pointer)
@@ -198,9 +218,19 @@ def _damage(dataset: h5d.DatasetID) -> str:
             return "some of its values were never written"
         if len(infos) > expected:
             return "some of its blocks are listed more than once"
+        if not _are_in_place(infos, dataset.shape, layout.get_chunk()):
+            return "one of its blocks is listed at a place that is not its own"
+        taken += [(info.byte_offset, info.byte_offset + info.size, name) for info in infos]
         return next((wrong for info in infos if (wrong := blocks.damage(dataset, info))), "")
     except UNREADABLE:
         return "one of its blocks cannot be read"
+
+
+def _shuffles_values(layout: h5py.h5p.PropDCID, kind: h5py.h5t.TypeID) -> bool:
+    """Whether shuffling, where it is done, goes by the width of the values."""
+    steps = [layout.get_filter(k) for k in range(layout.get_nfilters())]
+    widths = [settings[:1] for code, _, settings, _ in steps if code == h5z.FILTER_SHUFFLE]
+    return bool(kinds.n_texts(kind)) or all(width == (kind.get_size(),) for width in widths)
 
 
 def _ends(shape: tuple[int, ...], chunk: tuple[int, ...]) -> tuple[int, ...]:
@@ -219,6 +249,25 @@ def _listed(dataset: h5d.DatasetID, chunk: tuple[int, ...]) -> tuple[list[Any], 
 
     dataset.chunk_iter(remember)
     return infos, expected
+
+
+def _are_in_place(infos: Sequence[Any], shape: tuple[int, ...], chunk: tuple[int, ...]) -> bool:
+    """Whether each block is listed at a place of its own in the array; from elsewhere it is never read."""
+    places = np.array([info.chunk_offset for info in infos], dtype=np.uint64).reshape(-1, len(shape))
+    is_inside = (places < np.array(shape, np.uint64)) & (places % np.array(chunk, np.uint64) == 0)
+    return bool(is_inside.all()) and len(np.unique(places, axis=0)) == len(places)
+
+
+def _overlapping(taken: list[Taken]) -> set[str]:
+    """The arrays that share bytes of the file with another one, or with themselves."""
+    found: set[str] = set()
+    end, owner = 0, ""
+    for start, stop, name in sorted(taken):
+        if start < end:
+            found |= {owner, name}
+        if stop > end:
+            end, owner = stop, name
+    return found
 
 
 def _text_bytes(dataset: h5d.DatasetID, most: int) -> int:
