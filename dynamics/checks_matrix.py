@@ -91,6 +91,13 @@ def matrix_findings(adata: "AnnData", values: str, reason: str, *, index: np.nda
         Position of each cell's time; -1 where it has none.
     """
     matrix = adata.X
+    if matrix is None and adata.n_vars:
+        yield warning(
+            "no-values",
+            f"The file names {adata.n_vars:,} genes but holds no expression values (it has no X, raw or "
+            "layer that can be read). Training, flow and trajectories work on states of cells (obsm) alone.",
+            "To see genes, open a file with the values in X.",
+        )
     if matrix is None or 0 in matrix.shape:
         return
     if matrix.dtype.kind not in "iuf":
@@ -169,8 +176,18 @@ def _scan(matrix: Any) -> tuple[int, int, np.ndarray]:
     return bad, empty, marks
 
 
-def map_findings(adata: "AnnData", roles: Roles, *, index: np.ndarray) -> Iterator[Finding]:
-    """Findings on the map and on the state representation; `index` as in `matrix_findings`."""
+def map_findings(
+    adata: "AnnData", roles: Roles, *, index: np.ndarray, has_values: bool = True
+) -> Iterator[Finding]:
+    """Findings on the map and on the state representation.
+
+    Parameters
+    ----------
+    index
+        As in `matrix_findings`.
+    has_values
+        Whether there is an expression matrix, be it read or not.
+    """
     if roles.embedding is None:
         yield warning(
             "no-embedding",
@@ -178,7 +195,7 @@ def map_findings(adata: "AnnData", roles: Roles, *, index: np.ndarray) -> Iterat
             f"{PREPARE}: it computes a UMAP.",
         )
     if roles.rep is None:
-        yield _no_rep(adata)
+        yield _no_rep(has_values=has_values)
     elif roles.rep == roles.embedding or array(adata, roles.rep).shape[1] < 3:
         yield note(
             "rep-is-map",
@@ -193,8 +210,8 @@ def map_findings(adata: "AnnData", roles: Roles, *, index: np.ndarray) -> Iterat
         yield from _state_findings(array(adata, roles.rep), index, few_genes=adata.n_vars < SMALL_PANEL)
 
 
-def _no_rep(adata: "AnnData") -> Finding:
-    if adata.n_vars:
+def _no_rep(*, has_values: bool) -> Finding:
+    if has_values:
         fix = f"{PREPARE}: it computes principal components from the expression values."
         return warning("no-rep", "The file has no state representation (such as X_pca).", fix)
     return error(

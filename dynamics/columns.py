@@ -39,6 +39,8 @@ INDEX_NAMES = (
     "Gene",
 )
 OLD_CATEGORIES = "__categories"
+MOST_NUMBERED = 5_000_000
+"""Rows without names that are given numbers."""
 
 
 def read_frame(
@@ -157,6 +159,12 @@ def numbered(name: str, notes: list[Finding], n_rows: int | None) -> pd.Index:
     if n_rows is None:
         raise FileError(
             f"The table {quoted(name)} has no names for its rows. Open the file in Python and save it "
+            "again: adata.write_h5ad(path)."
+        )
+    if n_rows > MOST_NUMBERED:
+        raise FileError(
+            f"X claims {n_rows:,} rows or columns for which the table {quoted(name)} has no names, more than "
+            f"the {MOST_NUMBERED:,} that are numbered here. Add the table with its names and save the file "
             "again: adata.write_h5ad(path)."
         )
     notes.append(

@@ -133,6 +133,21 @@ def matrix_shape(element: h5py.Group | h5py.Dataset) -> tuple[int, ...]:
     return ()
 
 
+def unusual(array: h5py.Dataset) -> str:
+    """What is unusual about the type of an array that numpy has no counterpart for, and what to do."""
+    try:
+        np.dtype(array.dtype)
+        return ""
+    except TypeError:
+        kind = array.id.get_type()
+        is_whole = isinstance(kind, h5py.h5t.TypeIntegerID)
+        what = f"{'whole numbers' if is_whole else 'values'} of {8 * kind.get_size()} bits"
+        return (
+            f"holds {what}, an unusual type that cannot be read here. Save it with numbers of 32 or 64 bits "
+            "in the program that made the file."
+        )
+
+
 def native(values: Any) -> Any:
     """The same values in this machine's byte order and a width that scipy and torch know."""
     if isinstance(values, np.ndarray | np.generic) and values.dtype.names is None:
@@ -165,6 +180,8 @@ def read_matrix(
         It holds no numbers, or the parts of a sparse matrix contradict each other.
     """
     if isinstance(element, h5py.Dataset):
+        if wrong := unusual(element):
+            raise FileError(f"{quoted(place(element))} {wrong}")
         values = native(element[()])
         if not isinstance(values, np.ndarray) or values.dtype.kind not in "biufc":
             raise FileError(f"{quoted(place(element))} does not hold numbers. {WRITE_AGAIN}")

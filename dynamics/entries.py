@@ -54,6 +54,11 @@ def elements(
         if reason:
             notes.append(damaged_finding(f"{group}[{quoted(name)}]", reason))
             continue
+        if _holds_words(element):
+            notes.append(
+                note("not-numbers", f"{group}[{quoted(name)}] does not hold numbers; it was left out.")
+            )
+            continue
         try:
             yield name, _value(element, notes)
         except (*READ_ERRORS, FileError, RecursionError) as problem:
@@ -65,6 +70,17 @@ def elements(
                     "If you need it, compute it again and save the file.",
                 )
             )
+
+
+def _holds_words(element: Any) -> bool:
+    """Whether an array holds texts or named values, which no matrix does: they need not be read."""
+    return isinstance(element, h5py.Dataset) and _is_words(element.id.get_type())
+
+
+def _is_words(kind: h5py.h5t.TypeID) -> bool:
+    if isinstance(kind, h5py.h5t.TypeEnumID):
+        return {kind.get_member_name(k) for k in range(kind.get_nmembers())} != {b"FALSE", b"TRUE"}
+    return isinstance(kind, h5py.h5t.TypeStringID)
 
 
 def _in_short(problem: Exception) -> str:
@@ -220,10 +236,8 @@ def _is_special(group: h5py.Group) -> bool:
 def _size(element: Any) -> int:
     if isinstance(element, h5py.Dataset):
         kind = element.id.get_type()
-        is_enum = isinstance(kind, h5py.h5t.TypeEnumID) and kind.dtype.kind != "b"
-        is_text = is_enum or isinstance(kind, h5py.h5t.TypeStringID)
-        width = max(kind.get_size(), TEXT_BYTES if is_text else 0)
-        return element.size * width if element.shape is not None else 0
+        width = TEXT_BYTES if _is_words(kind) else 0
+        return element.size * max(kind.get_size(), width) if element.shape is not None else 0
     return sum(_size(child) for child in element.values()) if isinstance(element, h5py.Group) else 0
 
 
@@ -262,7 +276,25 @@ def left_aside(file: h5py.File) -> list[Finding]:
         and not is_null(file[name])
         and not (name in TABLES and file[name].dtype.names)
     ]
-    return [*arrays, *_unused(file)]
+    return [*_hollow(file), *arrays, *_unused(file)]
+
+
+def _hollow(file: h5py.File) -> list[Finding]:
+    """A warning where the name of the matrix leads to something that cannot hold values."""
+    found = file.get("X")
+    if isinstance(found, h5py.Datatype):
+        what = "only describes a type of values (an HDF5 named datatype)"
+    elif isinstance(found, h5py.Dataset) and found.shape is None and encoding(found) != "null":
+        what = "is an array without a size"
+    else:
+        return []
+    return [
+        warning(
+            "hollow-x",
+            f'"X" {what} and holds no values; it was left out.',
+            "If there should be values, write X again as a matrix in the program that made the file.",
+        )
+    ]
 
 
 def _unused(file: h5py.File) -> list[Finding]:

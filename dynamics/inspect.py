@@ -24,6 +24,7 @@ __all__ = ["Finding", "Report", "inspect"]
 
 MATRIX_CODES = {
     "not-expression",
+    "no-values",
     "x-not-finite",
     "x-r-missing",
     "empty-cells",
@@ -105,7 +106,7 @@ def inspect(
     else:
         values, reason = kind_of_values(adata.X)
         kept = list(matrix_findings(adata, values, reason, index=index))
-    findings += [*_other_findings(adata, picked, axis=axis, index=index), *kept]
+    findings += [*_other_findings(adata, picked, axis=axis, index=index, values=values), *kept]
     codes = {finding.code for finding in findings}
     findings = [finding for finding in findings if SAID_BY.get(finding.code) not in codes]
     unique = sorted(dict.fromkeys(findings), key=lambda finding: LEVELS.index(finding.level))
@@ -113,14 +114,14 @@ def inspect(
 
 
 def _other_findings(
-    adata: "AnnData", roles: Roles, *, axis: TimeAxis | None, index: np.ndarray
+    adata: "AnnData", roles: Roles, *, axis: TimeAxis | None, index: np.ndarray, values: str
 ) -> Iterator[Finding]:
     yield from cell_findings(adata)
     yield from barcode_findings(adata, index)
     yield from batch_findings(adata.obs, roles, axis=axis, index=index)
     yield from group_findings(roles)
     yield from depth_findings(adata, roles, axis=axis, index=index)
-    yield from map_findings(adata, roles, index=index)
+    yield from map_findings(adata, roles, index=index, has_values=values != "none")
     yield from read_notes(adata)
 
 

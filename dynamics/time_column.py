@@ -48,8 +48,10 @@ _WEAK = {
     "experiment",
 }
 _CLEAR_LABEL = re.compile(
-    r"(?i)^e\d+\.\d|\bday|\bhour|\bweek|\d[\s_-]?(h|hrs?|hours?|days?|d|weeks?|wks?|[hdw]p[a-z]|min|months?)\b|\bd0\b|\b0d\b"
+    r"(?i)\be\d+\.\d|\bday|\bhour|\bweek|\d[\s_-]?(h|hrs?|hours?|days?|d|weeks?|wks?|[hdw]p[a-z]|min|months?)\b|\bd0\b|\b0d\b"
 )
+_DAY_AT_END = re.compile(r"[^\W_][\s_.-]+d\d+(\.\d+)?$")
+"""A sample's name that ends in a day, as in "WT_d10"; a capital D mostly counts donors."""
 
 
 @dataclass(frozen=True)
@@ -144,5 +146,8 @@ def _clear_enough(column: pd.Series, reading: TimeReading, words: set[str]) -> b
     ]
     if any(_CLEAR_LABEL.search(label.replace("_", " ")) for label in readable):
         return len(readable) > 1 and len(np.unique(reading.values[np.isfinite(reading.values)])) > 1
+    if all(_DAY_AT_END.search(label) for label in reading.labels):
+        times = np.unique(reading.values)  # 1, 2, 3 may count donors; gaps between them tell days
+        return len(times) > 1 and not np.array_equal(times, np.arange(1, len(times) + 1))
     consecutive = np.array_equal(reading.values, np.arange(len(reading.values)))
     return _is_number(column) and consecutive and len(readable) > 2 and bool(words & {"sample", "samples"})

@@ -166,6 +166,8 @@ def _meaning(word: str, suffix: str) -> tuple[str | None, str, str]:
     if word in NEUTRAL or not word:
         return "", "", ""
     parts = word.split(" ")
+    if parts[-1] == "e":  # "WT_E8.5"
+        return "day", "E", ""
     unit = unit_of(word) or unit_of(parts[0]) or unit_of(parts[-1])
     return (unit, "", "") if unit is not None else ("", "", word)
 

@@ -4,28 +4,22 @@ The HDF5 library trusts a block to unpack to the size that the array says. One t
 up with whatever lies in memory, one that unpacks to more takes any amount of it.
 """
 
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from math import prod
-from typing import Any
 
 import h5py
 import numpy as np
-from h5py import h5a, h5d, h5g, h5i, h5o, h5s, h5z
+from h5py import h5a, h5d, h5g, h5o, h5s
 
+from dynamics.elements import unusual
 from dynamics.errors import FileError
 from dynamics.findings import quoted
-from jobs import kinds, lzf
+from jobs import blocks, kinds
+from jobs.blocks import UNREADABLE, Taken
 
-LZF = 32000
-CHECKSUM_BYTES = 4
 TEXTS = 1000
 """Texts looked at together where the array is not stored in blocks."""
-UNREADABLE = (OSError, RuntimeError, LookupError, ValueError, TypeError, ArithmeticError)
-"""What h5py raises on stored values that contradict the structure."""
-SLACK = 1024
-"""Bytes by which a block may be larger than its values when they could not be compressed."""
+SHARED = "some of its values lie where those of another array do"
 
 
 def check(
@@ -59,12 +53,14 @@ def check(
     damaged = {}
     known: dict[int, str] = {}  # the same array may have several names
     texts = 0
+    taken: list[Taken] = []
     for name, dataset in arrays:
         watch(name)
         address = int(h5o.get_info(dataset).addr)
         if address not in known:
             length = _text_bytes(dataset, n_bytes)
-            known[address] = _damage(dataset) or ("its texts cannot be read" if length < 0 else "")
+            wrong = _damage(dataset, name, taken)
+            known[address] = wrong or ("its texts cannot be read" if length < 0 else "")
             texts += max(0, length)
         if texts > n_bytes:
             raise FileError(
@@ -74,6 +70,7 @@ def check(
             )
         if known[address]:
             damaged[name] = known[address]
+    damaged |= dict.fromkeys(_overlapping(taken), SHARED)
     for name, group in matrices:
         watch(name)
         if not any(part.startswith(f"{name}/") for part in damaged):
@@ -92,82 +89,11 @@ def _lies(name: str, group: h5g.GroupID, block: int) -> dict[str, str]:
     return {}
 
 
-@dataclass(frozen=True)
-class _Blocks:
-    """How the blocks of an array are stored."""
+def _damage(dataset: h5d.DatasetID, name: str, taken: list[Taken]) -> str:
+    """What is wrong with the stored values of an array; empty where nothing is.
 
-    n_bytes: int
-    """Bytes of one block when unpacked."""
-    filters: tuple[int, ...]
-    """In the order in which they were applied."""
-    width: int = 1
-    """Bytes of one value."""
-
-    def damage(self, dataset: h5d.DatasetID, info: Any) -> str:
-        """What is wrong with one block; empty where nothing is."""
-        is_plain = not any(
-            code != h5z.FILTER_SHUFFLE and not info.filter_mask >> k & 1
-            for k, code in enumerate(self.filters)
-        )
-        if is_plain and info.size != self.n_bytes:
-            return "one of its blocks does not have the size that it should"
-        if info.size > self.n_bytes + self.n_bytes // 16 + SLACK:
-            return "one of its blocks is larger than the values in it"
-        if is_plain:
-            return ""
-        mask, stored = dataset.read_direct_chunk(info.chunk_offset)
-        return "" if self._unpacks(stored, mask) else "one of its blocks does not unpack to what it should"
-
-    def _unpacks(self, stored: bytes, mask: int) -> bool:
-        """Whether a block unpacks to the right number of bytes."""
-        used = [code for k, code in enumerate(self.filters) if not mask >> k & 1]
-        data: bytes | memoryview = memoryview(stored)
-        for code, size in reversed(list(zip(used, self._sizes(used), strict=True))):
-            if code == LZF:
-                return lzf.length(data, size) == size  # nothing but shuffling comes before it
-            data = self._undone(code, data, size)
-            if size is not None and len(data) != size:
-                return False
-        return True
-
-    def _undone(self, code: int, data: bytes | memoryview, size: int | None) -> bytes | memoryview:
-        """The bytes before a filter was applied, which should be `size` where that is known."""
-        if code == h5z.FILTER_FLETCHER32:
-            return data[:-CHECKSUM_BYTES]
-        if code == h5z.FILTER_DEFLATE:
-            return inflated(data, size)
-        return _unshuffled(data, self.width) if size is None else data
-
-    def _sizes(self, used: Sequence[int]) -> Iterator[int | None]:
-        """What each filter, when undone, must give; None after compression, where nobody knows."""
-        expected: int | None = self.n_bytes
-        for code in used:
-            yield expected
-            if code in (h5z.FILTER_DEFLATE, LZF):
-                expected = None
-            elif code == h5z.FILTER_FLETCHER32 and expected is not None:
-                expected += CHECKSUM_BYTES
-
-
-def _unshuffled(data: bytes | memoryview, width: int) -> bytes:
-    """Bytes in their own order again, after those of each place in a value were put together."""
-    whole = len(data) // width * width
-    values = np.frombuffer(data, np.uint8)
-    return values[:whole].reshape(width, -1).T.tobytes() + values[whole:].tobytes()
-
-
-def inflated(data: bytes | memoryview, size: int) -> bytes:
-    """What a deflated block holds, never more than a byte beyond `size`; empty where it is damaged."""
-    stream = zlib.decompressobj()
-    try:
-        found = stream.decompress(data, size + 1)
-    except zlib.error:
-        return b""
-    return found if stream.eof else b""
-
-
-def _damage(dataset: h5d.DatasetID) -> str:
-    """What is wrong with the stored values of an array; empty where nothing is."""
+    Where the values lie is added to `taken`.
+    """
     layout = dataset.get_create_plist()
     count = kinds.count(dataset.get_space())
     if dataset.get_space().get_simple_extent_type() == h5s.NULL and said(dataset, b"encoding-type") != "null":
@@ -175,35 +101,25 @@ def _damage(dataset: h5d.DatasetID) -> str:
     if not count or layout.get_layout() == h5d.COMPACT:
         return ""
     if not dataset.get_storage_size():
-        return "" if _is_filled(layout) else "its values were never written"
+        return "" if blocks.is_filled(layout) else "its values were never written"
     if layout.get_layout() != h5d.CHUNKED:
+        at = dataset.get_offset()
+        if at is not None:
+            taken.append((at, at + dataset.get_storage_size(), name))
         return ""
-    filters = tuple(layout.get_filter(k)[0] for k in range(layout.get_nfilters()))
-    pointer = 8 + h5i.get_file_id(dataset).get_create_plist().get_sizes()[0]
-    width = kinds.stored_size(dataset.get_type(), pointer)
-    blocks = _Blocks(prod(layout.get_chunk()) * width, filters, width)
-    try:
-        infos, expected = _listed(dataset, layout.get_chunk())
-        if len(infos) < expected and not _is_filled(layout):
-            return "some of its values were never written"
-        if len(infos) > expected:
-            return "some of its blocks are listed more than once"
-        return next((wrong for info in infos if (wrong := blocks.damage(dataset, info))), "")
-    except UNREADABLE:
-        return "one of its blocks cannot be read"
+    return blocks.damage(dataset, layout, name, taken)
 
 
-def _listed(dataset: h5d.DatasetID, chunk: tuple[int, ...]) -> tuple[list[Any], int]:
-    """The blocks of an array that its index lists, and how many there should be at most."""
-    infos: list[Any] = []
-    expected = kinds.n_chunks(dataset, chunk)
-
-    def remember(info: Any) -> bool | None:
-        infos.append(info)
-        return len(infos) > expected or None  # an index may lead round in circles
-
-    dataset.chunk_iter(remember)
-    return infos, expected
+def _overlapping(taken: list[Taken]) -> set[str]:
+    """The arrays that share bytes of the file with another one, or with themselves."""
+    found: set[str] = set()
+    end, owner = 0, ""
+    for start, stop, name in sorted(taken):
+        if start < end:
+            found |= {owner, name}
+        if stop > end:
+            end, owner = stop, name
+    return found
 
 
 def _text_bytes(dataset: h5d.DatasetID, most: int) -> int:
@@ -241,12 +157,6 @@ def _is_written(dataset: h5d.DatasetID) -> bool:
     return dataset.get_num_chunks() >= kinds.n_chunks(dataset, layout.get_chunk())
 
 
-def _is_filled(layout: h5py.h5p.PropDCID) -> bool:
-    """Whether values that were never written read as a known filler and not as whatever lies in memory."""
-    is_known = layout.fill_value_defined() != h5d.FILL_VALUE_UNDEFINED
-    return is_known and layout.get_fill_time() != h5d.FILL_TIME_NEVER
-
-
 def text(value: object) -> str:
     """An attribute as text."""
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
@@ -282,7 +192,7 @@ class Matrix:
     """The claims of one sparse matrix, checked block by block so that memory stays small."""
 
     def __init__(self, name: str, group: h5py.Group, block: int) -> None:
-        self.name, self.group, self.block = quoted(name), group, block
+        self.at, self.name, self.group, self.block = name, quoted(name), group, block
 
     def check(self) -> None:
         """Raise FileError where the index arrays are not what they claim to be."""
@@ -304,6 +214,8 @@ class Matrix:
         if not isinstance(array, h5py.Dataset) or len(array.shape or ()) != 1:
             self._refuse(f"has a part {part} that is not a plain list")
         whole = part != "data"
+        if wrong := unusual(array):
+            raise FileError(f"{quoted(f'{self.at}/{part}')} {wrong}")
         if array.dtype.kind not in ("iu" if whole else "iufbc"):
             self._refuse(f"has a part {part} that does not hold {'whole numbers' if whole else 'numbers'}")
 

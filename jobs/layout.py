@@ -1,5 +1,6 @@
 """How the arrays of an HDF5 file are stored: in which blocks, and compressed in which way."""
 
+import ctypes
 from math import prod
 
 from h5py import h5d, h5p, h5z
@@ -16,6 +17,18 @@ ALLOWED_FILTERS = {DEFLATE, SHUFFLE, FLETCHER32, LZF}
 FILTER_NAMES = {4: "szip", 5: "nbit", 6: "scaleoffset", 307: "bzip2", 32001: "blosc", 32004: "lz4"}
 FILTER_NAMES |= {32008: "bitshuffle", 32013: "zfp", 32015: "zstd", 32017: "sz", 32026: "blosc2"}
 RESAVE = 'Save it again in Python: adata.write_h5ad(path, compression="gzip").'
+
+_PLAIN_EDGES = 2  # H5D_CHUNK_DONT_FILTER_PARTIAL_CHUNKS, in the newest form of HDF5 only
+_LIBRARY = ctypes.CDLL(h5z.__file__)
+
+
+def has_plain_edges(layout: h5p.PropDCID) -> bool:
+    """Whether blocks that reach beyond the array are stored without filters; h5py itself does not tell."""
+    if not hasattr(_LIBRARY, "H5Pget_chunk_opts"):
+        return False
+    options = ctypes.c_uint(0)
+    done = _LIBRARY.H5Pget_chunk_opts(ctypes.c_int64(layout.id), ctypes.byref(options))
+    return done >= 0 and bool(options.value & _PLAIN_EDGES)
 
 
 def check_blocks(dataset: h5d.DatasetID, name: str, *, size: int, largest: int, most: int) -> None:

@@ -164,6 +164,14 @@ def zeros(shape: tuple[int, int], at: str) -> Change:
     return array(shape, at=at, chunk=(1, shape[1]), layout=lambda p: p.set_deflate(9), blocks=blocks)
 
 
+def _named_values(file: h5py.File, folder: Path) -> None:
+    """Bytes that would take a gigabyte as names, where only numbers are of use."""
+    kind = h5py.enum_dtype({"a": 0, "b": 1}, "u1")
+    made = file.create_dataset("obsm/x", (N, 1_525_000), kind, chunks=(N, 152_500), compression="gzip")
+    for k in range(10):
+        made.id.write_direct_chunk((0, k * 152_500), zlib.compress(bytes(N * 152_500), 9))
+
+
 def _many(n: int, each: Change, at: str) -> Change:
     def change(file: h5py.File, folder: Path) -> None:
         for k in range(n):
@@ -377,6 +385,9 @@ def cases() -> list[Case]:
             {"zeros of 960 MB in an embedding": edited(zeros((N, 3_000_000), "obsm/x"))},
             ends=EITHER,
             in_process=False,
+        ),
+        Case(
+            "sizes", "61 MB of named values in an embedding", edited(_named_values), OPENED, in_process=False
         ),
         *family("sizes that lie", LYING, ends=LEFT_OUT, in_process=False),
         *family("filters", {name: edited(change) for name, change in FILTERS.items()}, words="compressed"),

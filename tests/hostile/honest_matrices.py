@@ -1,5 +1,7 @@
 """Honest files with every matrix that a program may write: kinds of numbers, orders, gaps, sizes."""
 
+import ctypes
+
 import h5py
 import numpy as np
 from scipy import sparse
@@ -299,6 +301,36 @@ def layers_only(file):
     array(file["layers"], "counts", COUNTS)
     layers = {"a": np.log1p(COUNTS), "counts": COUNTS}
     return Truth(obs=days(), layers=layers, said=("layer-only",))
+
+
+@case("X is a named type")
+def type_in_place_of_x(file):
+    modern(file, has_x=False)
+    file["X"] = np.dtype("f4")
+    array(file["obsm"], "X_pca", PCA)
+    return Truth(x=None, obs=days(), obsm={"X_pca": PCA}, said=("hollow-x",), found=("no-values",))
+
+
+@case("X is an array without a size, and there are no states")
+def nothing_in_place_of_x(file):
+    modern(file, has_x=False)
+    file["X"] = h5py.Empty("f4")
+    found = ("no-values", "nothing-to-learn")
+    return Truth(x=None, obs=days(), said=("hollow-x",), found=found)
+
+
+@case("blocks at the edges are not compressed", libver="latest")
+def plain_edges(file):
+    modern(file, has_x=False)
+    layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    layout.set_chunk((7, 5))
+    layout.set_shuffle()
+    layout.set_deflate(4)
+    library = ctypes.CDLL(h5py.h5z.__file__)
+    assert library.H5Pset_chunk_opts(ctypes.c_int64(layout.id), ctypes.c_uint(2)) == 0
+    made = h5py.h5d.create(file.id, b"X", h5py.h5t.IEEE_F32LE, h5py.h5s.create_simple((N, G)), layout)
+    made.write(h5py.h5s.ALL, h5py.h5s.ALL, COUNTS)
+    return Truth(obs=days())
 
 
 @case("states only")

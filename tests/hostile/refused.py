@@ -53,6 +53,35 @@ def lists(file):
     file.create_dataset("X", (N, G), dtype=h5py.vlen_dtype("f4"))[0, 0] = [1]
 
 
+def _of_24_bits(place, name, values):
+    kind = h5py.h5t.STD_I32LE.copy()
+    kind.set_precision(24)
+    kind.set_size(3)
+    made = h5py.h5d.create(place.id, name, kind, h5py.h5s.create_simple(values.shape))
+    made.write(h5py.h5s.ALL, h5py.h5s.ALL, values.astype("i4"))
+
+
+@case("X of 24 bits", "24 bits", "unusual type", "32 or 64 bits")
+def odd_width(file):
+    modern(file, has_x=False)
+    _of_24_bits(file, b"X", COUNTS)
+
+
+@case("sparse X of 24 bits", "24 bits", "unusual type", "32 or 64 bits")
+def odd_sparse_width(file):
+    modern(file)
+    values = file["X/data"][()]
+    del file["X/data"]
+    _of_24_bits(file["X"], b"data", values)
+
+
+@case("more genes than can be numbered", "6,000,000", '"var" has no names')
+def endless_genes(file):
+    modern(file, has_x=False)
+    del file["var"]
+    matrix(file, "X", sparse.csr_matrix(([1.0], ([0], [5])), (N, 6_000_000)))
+
+
 @case("X with three dimensions", "60 × 24 × 2")
 def cube(file):
     modern(file, x=np.zeros((N, G, 2)))

@@ -34,7 +34,14 @@ SLOW = {
 MOST = 24
 """Files of a family that are checked by default; `./test -m slow tests/hostile` reads all."""
 ROOT = Path(__file__).resolve().parents[2]
-READERS = {"jobs/contents.py", "jobs/kinds.py", "jobs/layout.py", "jobs/lzf.py", "jobs/precheck.py"}
+READERS = {
+    "jobs/blocks.py",
+    "jobs/contents.py",
+    "jobs/kinds.py",
+    "jobs/layout.py",
+    "jobs/lzf.py",
+    "jobs/precheck.py",
+}
 """Who may touch HDF5 files, besides what reads data sets in `dynamics`."""
 OPENING = {"sniff", "check", "read_h5ad", "read_cells", "matrix_names", "gene_values", "opened"}
 
