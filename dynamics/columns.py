@@ -253,7 +253,8 @@ def _column(
 
 def _old_levels(group: h5py.Group, name: str, element: h5py.Dataset) -> h5py.Dataset | None:
     """The category names of a column as anndata 0.7 kept them, or None."""
-    old = group.get(OLD_CATEGORIES)
+    is_old = group.id.links.exists(OLD_CATEGORIES.encode())
+    old = group.get(OLD_CATEGORIES) if is_old else None
     if isinstance(old, h5py.Group) and name in old:
         return old[name]
     referred = raw_attribute(element, "categories")

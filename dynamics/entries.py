@@ -317,12 +317,13 @@ def unwritten(file: h5py.File, damaged: Mapping[str, str]) -> list[Finding]:
     """Notes on sound arrays that were declared but never written in full: such values are the filler."""
     found: list[tuple[str, str]] = []
 
-    def visit(_: object, element: Any) -> None:
-        is_array = isinstance(element, h5py.Dataset) and element.shape is not None and element.size
-        if is_array and (how := _gaps(element)) and not is_damaged(place(element), damaged):
-            found.append((place(element).strip("/"), how))
+    def visit(raw: bytes, info: h5py.h5o.ObjInfo) -> None:
+        if info.type == h5py.h5o.TYPE_DATASET and (how := _gaps(h5py.h5d.open(file.id, raw))):
+            name = raw.decode("utf-8", "surrogateescape")
+            if not is_damaged(f"/{name}", damaged):
+                found.append((name, how))
 
-    file.visititems(visit)
+    h5py.h5o.visit(file.id, visit, info=True)
     return [
         warning(
             "never-written",
@@ -334,12 +335,16 @@ def unwritten(file: h5py.File, damaged: Mapping[str, str]) -> list[Finding]:
     ]
 
 
-def _gaps(array: h5py.Dataset) -> str:
-    """Say what of an array was never written; empty where all of it was."""
-    if array.id.get_create_plist().get_layout() == h5py.h5d.COMPACT:
+def _gaps(array: h5py.h5d.DatasetID) -> str:
+    """Say what of an array was never written; empty where all of it was or there is nothing to write."""
+    layout = array.get_create_plist()
+    kind = layout.get_layout()
+    if kind == h5py.h5d.COMPACT or array.shape is None or 0 in array.shape:
         return ""
-    if not array.id.get_storage_size():
+    if not array.get_storage_size():
         return "nothing was ever written to it"
-    blocks = zip(array.shape, array.chunks, strict=True) if array.chunks else ()
-    n_missing = prod(-(-n // block) for n, block in blocks) - array.id.get_num_chunks() if blocks else 0
+    if kind != h5py.h5d.CHUNKED:
+        return ""
+    blocks = zip(array.shape, layout.get_chunk(), strict=True)
+    n_missing = prod(-(-n // block) for n, block in blocks) - array.get_num_chunks()
     return f"{n_missing:,} of its blocks were never written" if n_missing else ""

@@ -43,7 +43,9 @@ class Limits:
     depth: int = 16
     objects: int = 20_000
     matrices: int = 500
-    """Elements of each group in `MATRICES`; of all others, `listed`."""
+    """Elements of each group in `MATRICES`; in `uns` and below, `listed`; in all others, `columns`."""
+    columns: int = 4_050
+    """HDF5 keeps the list of their names in 64 KB."""
     listed: int = 5_000
     element: int = 4096
     """Bytes of one element of an array, such as a text of fixed length."""
@@ -189,7 +191,8 @@ def _group(group: h5g.GroupID, path: str, *, limits: Limits, seen: _Seen, depth:
         return len(links) + seen.objects > limits.objects or None
 
     group.links.iterate(remember, info=True)
-    most = limits.matrices if path in MATRICES else limits.listed
+    most = limits.listed if path.startswith("/uns") else limits.columns
+    most = limits.matrices if path in MATRICES else most
     if most < len(links) <= limits.objects - seen.objects:
         raise FileError(
             f"{quoted(path)} has {len(links):,} elements, more than the {most:,} allowed. Leave out what is "

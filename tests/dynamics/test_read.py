@@ -97,6 +97,43 @@ def test_what_is_written_is_read_by_anndata_and_here(adata, tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def _elements(group):
+    """What stands in a group: of each element its kind, attributes, compression and values."""
+    found = {}
+
+    def visit(name, element):
+        about = {key: np.asarray(value).tolist() for key, value in element.attrs.items()}
+        values = None
+        if isinstance(element, h5py.Dataset):
+            values = element.dtype, element.compression, element[()].tolist()
+        found[name] = about, values
+
+    group.visititems(visit)
+    return found, {key: np.asarray(value).tolist() for key, value in group.attrs.items()}
+
+
+def test_tables_are_written_as_anndata_writes_them(tmp_path):
+    frame = pd.DataFrame(
+        {
+            "whole": np.arange(6),
+            "größe": np.linspace(0, 1, 6, dtype=np.float32),
+            "yes": np.arange(6) % 2 == 0,
+            "type": pd.Categorical(list("aabbcc")),
+            "ordered": pd.Categorical(list("xyzxyz"), categories=["z", "y", "x"], ordered=True),
+            "numbers": pd.Categorical([3, 1, 2, 3, 1, 2]),
+            "gaps": pd.array([1, None, 3, 4, 5, 6], dtype="Int64"),
+            "names": [f"name {k}" for k in range(6)],
+            "in/two": np.arange(6),
+        },
+        index=pd.Index([f"c{k}" for k in range(6)], name="cell"),
+    )
+    write_h5ad(AnnData(obs=frame), tmp_path / "a.h5ad")
+    with h5py.File(tmp_path / "a.h5ad") as file, h5py.File(tmp_path / "b.h5ad", "w") as other:
+        with pytest.warns(FutureWarning, match="(?i)forward slash"):
+            anndata.io.write_elem(other, "obs", frame, dataset_kwargs={"compression": "lzf"})
+        assert _elements(file["obs"]) == _elements(other["obs"])
+
+
 def test_writing_the_same_twice_gives_the_same_bytes(adata, tmp_path):
     write_h5ad(adata, tmp_path / "a.h5ad")
     write_h5ad(adata, tmp_path / "b.h5ad")

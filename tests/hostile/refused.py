@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 from scipy import sparse
 
-from tests.hostile.honest import CELLS, COUNTS, GENES, G, N, array, mark, matrix, modern, root, table
+from tests.hostile.honest import CELLS, COUNTS, DAYS, GENES, G, N, array, mark, matrix, modern, root, table
 from tests.hostile.honest_arrays import _spoil
 
 Case = tuple[Callable[[h5py.File], None], Sequence[str]]
@@ -80,6 +80,13 @@ def endless_genes(file):
     modern(file, has_x=False)
     del file["var"]
     matrix(file, "X", sparse.csr_matrix(([1.0], ([0], [5])), (N, 6_000_000)))
+
+
+@case("more columns than a table can list", "4,101 elements", "4,050 allowed")
+def many_columns(file):
+    obs = modern(file)
+    for k in range(4_099):
+        obs.create_dataset(f"c{k}", data=DAYS)
 
 
 @case("X with three dimensions", "60 × 24 × 2")
