@@ -43,8 +43,8 @@ class Watcher(Session):
     def _draw(self, delta) -> None:
         super()._draw(delta)
         told = delta.new_element.progress.text
-        if " step " in told:
-            self.said = told.replace("\\::small[]", ":")
+        if not told.endswith(" used"):  # the bar of the disk's share
+            self.said = told.replace("\\::small[]", ":") or self.said
 
 
 def trainings(server: Server, people: list[Tab]) -> list[tuple[client.Jobs, str]]:
@@ -77,7 +77,7 @@ async def come_back(browser: Browser, opened: dict[str, str]) -> tuple[float, st
     tab, began = Watcher(browser), time.monotonic()
     await tab.open("train", dataset=opened["dataset"])
     while not tab.said and time.monotonic() - began < LOST_S:
-        await tab._until("script_finished")
+        await tab.go("train")
     took = time.monotonic() - began
     await tab.close()
     return took, tab.said
@@ -118,6 +118,7 @@ def measure(server: Server, made: Path, options: argparse.Namespace) -> list[str
             f"| {name} | {len(times)} | {np.median(times):.2f} s | {turns} s | {_p95(found):.2f} s "
             f"| {_p95(found) / idle:.2f} |"
         )
+    print("\n".join(lines), flush=True)
     started = trainings(server, people)
     time.sleep(options.away * 60)
     lines += ["", f"{PEOPLE} people, one act in 5 s, {len(started)} workers; {len(errors)} errors."]
