@@ -28,6 +28,7 @@ IMPORTED_ONLY_IN = {
     "ctypes": (
         "jobs/landlock.py",
         "jobs/syscalls.py",
+        "jobs/layout.py",
         "jobs/lzf.py",
         "jobs/nursery.py",
         "jobs/pieces.py",
